@@ -1,0 +1,43 @@
+"""Neural music fingerprinting, from audio to hit rates. The rules live in rules/, one file a stage."""
+
+from snakemake.utils import min_version
+
+min_version("9.14.3")
+
+import sys
+
+sys.path.append(str(workflow.current_basedir / "workflow/scripts"))
+
+from nmfp.config import folder_state, load_models, validate_config
+from nmfp.stages import VERSION
+
+
+configfile: "config/config.yaml"
+
+
+config = validate_config(config)
+MODEL_CONFIGS = load_models(config["models"])
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/download.smk"
+include: "rules/demo.smk"
+include: "rules/audio.smk"
+include: "rules/splits.smk"
+include: "rules/degrade.smk"
+include: "rules/train.smk"
+include: "rules/extract.smk"
+include: "rules/database.smk"
+include: "rules/index.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    localrule: True
+    input:
+        f"{REPORT}/hit_rates.csv",

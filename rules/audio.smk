@@ -1,0 +1,93 @@
+"""From source files in any format to 8 kHz mono WAV, with every failure on record.
+
+INPUTS   data/{collection}/files.csv
+OUTPUTS  data/{collection}/batches/NNNN.csv, converted/NNNN.csv, tracks.csv, audio/<id>.wav
+STEPS    list a user's folder; cut the list into batches; convert each with SoX; gather the tables
+"""
+
+if config["dataset"]["source"] == "folder":
+
+    rule list_folder:
+        output:
+            files=f"{DATA}/{{collection}}/files.csv",
+        log:
+            f"{LOGS}/list_folder/{{collection}}.log",
+        localrule: True
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            version=VERSION["list_folder"],
+            folder=lambda wildcards: config["dataset"]["folder"][wildcards.collection],
+            # the names in it, so that a file that comes or goes is noticed
+            state=lambda wildcards: folder_state(config["dataset"]["folder"][wildcards.collection]),
+        script:
+            "../workflow/scripts/list_folder.py"
+
+
+checkpoint partition_files:
+    input:
+        table=f"{DATA}/{{collection}}/files.csv",
+    output:
+        lists=directory(f"{DATA}/{{collection}}/batches"),
+    log:
+        f"{LOGS}/partition_files/{{collection}}.log",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        version=VERSION["partition"],
+        size=config["dataset"]["partition_files"],
+    script:
+        "../workflow/scripts/partition.py"
+
+
+rule convert:
+    input:
+        files=f"{DATA}/{{collection}}/files.csv",
+        list=f"{DATA}/{{collection}}/batches/{{n}}.csv",
+    output:
+        table=f"{DATA}/{{collection}}/converted/{{n}}.csv",
+    log:
+        f"{LOGS}/convert/{{collection}}/{{n}}.log",
+    benchmark:
+        f"{BENCHMARKS}/convert/{{collection}}/{{n}}.tsv"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        version=VERSION["convert"],
+        audio=f"{DATA}/{{collection}}/audio",
+        # the channels of a response are rooms of their own; music and noise are averaged
+        split_channels=lambda wildcards: wildcards.collection in ("room", "microphone"),
+    script:
+        "../workflow/scripts/convert.py"
+
+
+rule tracks:
+    input:
+        files=f"{DATA}/{{collection}}/files.csv",
+        tables=lambda wildcards: expand(
+            f"{DATA}/{wildcards.collection}/converted/{{n}}.csv", n=batch_lists(wildcards)
+        ),
+    output:
+        table=f"{DATA}/{{collection}}/tracks.csv",
+        failures=report(
+            f"{DATA}/{{collection}}/failures.csv",
+            caption="../workflow/report/failures.rst",
+            category="Data",
+            labels={"collection": "{collection}", "table": "files left out"},
+        ),
+    log:
+        f"{LOGS}/tracks/{{collection}}.log",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        version=VERSION["tracks"],
+        failure_budget=config["dataset"]["failure_budget"],
+    script:
+        "../workflow/scripts/tracks.py"

@@ -1,0 +1,76 @@
+"""Queries: whole tracks made bad as in a noisy bar, then cut to chunks whose exact place is known.
+
+INPUTS   data/{queries,unknown}/tracks.csv, data/degradations/test/
+OUTPUTS  data/{queries,unknown}/provenance.csv and, for each of the four variants, data/{set}_{variant}/tracks.csv + audio
+"""
+
+
+checkpoint partition_tracks:
+    input:
+        table=f"{DATA}/{{corpus}}/tracks.csv",
+    output:
+        lists=directory(f"{DATA}/{{corpus}}/partitions"),
+    log:
+        f"{LOGS}/partition_tracks/{{corpus}}.log",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        version=VERSION["partition"],
+        size=lambda wildcards: partition_size(wildcards.corpus),
+    script:
+        "../workflow/scripts/partition.py"
+
+
+rule degrade:
+    input:
+        tracks=f"{DATA}/{{query_set}}/tracks.csv",
+        list=f"{DATA}/{{query_set}}/partitions/{{n}}.csv",
+        noise=f"{DATA}/degradations/test/noise.npy",
+        noise_table=f"{DATA}/degradations/test/noise.csv",
+        room=f"{DATA}/degradations/test/room.npy",
+        room_table=f"{DATA}/degradations/test/room.csv",
+        microphone=f"{DATA}/degradations/test/microphone.npy",
+        microphone_table=f"{DATA}/degradations/test/microphone.csv",
+    output:
+        table=f"{DATA}/{{query_set}}/degraded/{{n}}.csv",
+    log:
+        f"{LOGS}/degrade/{{query_set}}/{{n}}.log",
+    benchmark:
+        f"{BENCHMARKS}/degrade/{{query_set}}/{{n}}.tsv"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        version=VERSION["degrade"],
+        seed=config["seed"],
+        data=DATA,
+        queries={k: config["queries"][k] for k in ("per_track", "seconds", "max_shift_seconds", "degradation")},
+    script:
+        "../workflow/scripts/degrade.py"
+
+
+rule queries:
+    input:
+        tables=lambda wildcards: expand(
+            f"{DATA}/{wildcards.query_set}/degraded/{{n}}.csv", n=partition_lists(wildcards.query_set)
+        ),
+    output:
+        provenance=f"{DATA}/{{query_set}}/provenance.csv",
+        clean=f"{DATA}/{{query_set}}_clean/tracks.csv",
+        clean_shifted=f"{DATA}/{{query_set}}_clean_shifted/tracks.csv",
+        degraded=f"{DATA}/{{query_set}}_degraded/tracks.csv",
+        degraded_shifted=f"{DATA}/{{query_set}}_degraded_shifted/tracks.csv",
+    log:
+        f"{LOGS}/queries/{{query_set}}.log",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        version=VERSION["queries"],
+        data=DATA,
+    script:
+        "../workflow/scripts/queries.py"

@@ -1,0 +1,51 @@
+"""FAISS: quantisers are trained once on a seeded sample; filling needs no retraining.
+
+INPUTS   fingerprints/<model>/database/
+OUTPUTS  index/<model>/<index>/{trained.faiss,trained.json,index.faiss,index.json}
+"""
+
+
+rule train_index:
+    input:
+        fingerprints=f"{FINGERPRINTS}/{{model}}/database/database.npy",
+        info=f"{FINGERPRINTS}/{{model}}/database/database.json",
+    output:
+        index=f"{INDEX}/{{model}}/{{index}}/trained.faiss",
+        info=f"{INDEX}/{{model}}/{{index}}/trained.json",
+    log:
+        f"{LOGS}/train_index/{{model}}/{{index}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train_index/{{model}}/{{index}}.tsv"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        version=VERSION["train_index"],
+        seed=config["seed"],
+        factory=lambda wildcards: config["indexes"][wildcards.index]["factory"],
+    script:
+        "../workflow/scripts/train_index.py"
+
+
+rule fill_index:
+    input:
+        trained=f"{INDEX}/{{model}}/{{index}}/trained.faiss",
+        trained_info=f"{INDEX}/{{model}}/{{index}}/trained.json",
+        fingerprints=f"{FINGERPRINTS}/{{model}}/database/database.npy",
+        info=f"{FINGERPRINTS}/{{model}}/database/database.json",
+    output:
+        index=f"{INDEX}/{{model}}/{{index}}/index.faiss",
+        info=f"{INDEX}/{{model}}/{{index}}/index.json",
+    log:
+        f"{LOGS}/fill_index/{{model}}/{{index}}.log",
+    benchmark:
+        f"{BENCHMARKS}/fill_index/{{model}}/{{index}}.tsv"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        version=VERSION["fill_index"],
+    script:
+        "../workflow/scripts/fill_index.py"

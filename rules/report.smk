@@ -1,0 +1,65 @@
+"""Everything a reader wants to see, in one folder.
+
+INPUTS   evaluation/**/{hit_rates,analysis}.csv, models/<model>/history.csv, query and database audio
+OUTPUTS  report/{hit_rates.csv,hit_rates.svg,training.svg,match.svg,scores.svg}; report.html by `snakemake --report`
+"""
+
+EVALUATED = expand(
+    f"{{model}}/{{index}}/{{queries}}",
+    model=config["models"],
+    index=config["evaluation"]["indexes"],
+    queries=evaluated_corpora(),
+)
+
+
+rule report:
+    input:
+        hit_rates=expand(f"{EVALUATION}/{{run}}/hit_rates.csv", run=EVALUATED),
+        analyses=expand(f"{EVALUATION}/{{run}}/analysis.csv", run=EVALUATED),
+        unknown=expand(f"{EVALUATION}/{{run}}/analysis.csv", run=[r.replace("/queries_", "/unknown_") for r in EVALUATED]),
+        histories=expand(f"{MODELS}/{{model}}/history.csv", model=config["models"]),
+        provenance=f"{DATA}/queries/provenance.csv",
+        tracks=f"{DATA}/database/tracks.csv",
+    output:
+        hit_rates=report(
+            f"{REPORT}/hit_rates.csv",
+            caption="../workflow/report/hit_rates_table.rst",
+            category="Hit rates",
+            labels={"what": "all hit rates (table)"},
+        ),
+        hit_rates_figure=report(
+            f"{REPORT}/hit_rates.svg",
+            caption="../workflow/report/hit_rates.rst",
+            category="Hit rates",
+            labels={"what": "hit rate by query length"},
+        ),
+        training=report(
+            f"{REPORT}/training.svg",
+            caption="../workflow/report/training.rst",
+            category="Training",
+            labels={"what": "training curves"},
+        ),
+        match=report(
+            f"{REPORT}/match.svg",
+            caption="../workflow/report/match.rst",
+            category="Hit rates",
+            labels={"what": "a query above its match"},
+        ),
+        scores=report(
+            f"{REPORT}/scores.svg",
+            caption="../workflow/report/scores.rst",
+            category="Hit rates",
+            labels={"what": "scores of right and wrong answers"},
+        ),
+    log:
+        f"{LOGS}/report.log",
+    localrule: True
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        version=VERSION["report"],
+        runs=EVALUATED,
+        data=DATA,
+    script:
+        "../workflow/scripts/report.py"

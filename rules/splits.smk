@@ -1,0 +1,72 @@
+"""Who learns, who is searched, who asks: disjoint corpora from one seed, and the memmaps that training reads.
+
+INPUTS   data/{collection}/tracks.csv
+OUTPUTS  data/{train,validation,database,queries,unknown}/tracks.csv, data/{train,validation}/{audio.npy,chunks.csv},
+         data/degradations/{train,test}/{noise,room,microphone}.{npy,csv}
+"""
+
+
+rule split_music:
+    input:
+        tracks=f"{DATA}/music/tracks.csv",
+    output:
+        train=f"{DATA}/train/tracks.csv",
+        validation=f"{DATA}/validation/tracks.csv",
+        database=f"{DATA}/database/tracks.csv",
+        queries=f"{DATA}/queries/tracks.csv",
+        unknown=f"{DATA}/unknown/tracks.csv",
+    log:
+        f"{LOGS}/split_music.log",
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        version=VERSION["split_music"],
+        seed=config["seed"],
+        shares=config["dataset"]["folder"],
+        queries={k: config["queries"][k] for k in ("count", "unknown_count", "seconds", "max_shift_seconds")},
+    script:
+        "../workflow/scripts/split_music.py"
+
+
+rule pack_chunks:
+    input:
+        tracks=f"{DATA}/{{training_corpus}}/tracks.csv",
+    output:
+        audio=f"{DATA}/{{training_corpus}}/audio.npy",
+        chunks=f"{DATA}/{{training_corpus}}/chunks.csv",
+    log:
+        f"{LOGS}/pack_chunks/{{training_corpus}}.log",
+    benchmark:
+        f"{BENCHMARKS}/pack_chunks/{{training_corpus}}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        version=VERSION["pack_chunks"],
+        seed=config["seed"],
+        chunks_per_track=config["dataset"]["training_chunks_per_track"],
+    script:
+        "../workflow/scripts/pack_chunks.py"
+
+
+rule pack_degradations:
+    input:
+        tracks=f"{DATA}/{{degradation}}/tracks.csv",
+    output:
+        train_audio=f"{DATA}/degradations/train/{{degradation}}.npy",
+        train_table=f"{DATA}/degradations/train/{{degradation}}.csv",
+        test_audio=f"{DATA}/degradations/test/{{degradation}}.npy",
+        test_table=f"{DATA}/degradations/test/{{degradation}}.csv",
+    log:
+        f"{LOGS}/pack_degradations/{{degradation}}.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=VERSION["pack_degradations"],
+        seed=config["seed"],
+        test_share=config["dataset"]["folder"]["test_share"],
+    script:
+        "../workflow/scripts/pack_degradations.py"

@@ -1,0 +1,49 @@
+"""Training: one network a model configuration.
+
+INPUTS   data/{train,validation}/audio.npy, data/degradations/train/, config/models/<model>.yaml
+OUTPUTS  models/<model>/: config.yaml, model.json (digest), fingerprinter.weights.h5, fingerprinter.xml/.bin (OpenVINO),
+         history.csv; checkpoints and TensorBoard logs in models/<model>/work/<key>/, which survive a kill
+"""
+
+
+rule train:
+    input:
+        audio=f"{DATA}/train/audio.npy",
+        chunks=f"{DATA}/train/chunks.csv",
+        validation=f"{DATA}/validation/audio.npy",
+        validation_chunks=f"{DATA}/validation/chunks.csv",
+        degradations=expand(
+            f"{DATA}/degradations/train/{{degradation}}.{{suffix}}",
+            degradation=DEGRADATIONS,
+            suffix=["npy", "csv"],
+        ),
+    output:
+        config=f"{MODELS}/{{model}}/config.yaml",
+        info=f"{MODELS}/{{model}}/model.json",
+        weights=f"{MODELS}/{{model}}/fingerprinter.weights.h5",
+        graph=f"{MODELS}/{{model}}/fingerprinter.xml",
+        graph_weights=f"{MODELS}/{{model}}/fingerprinter.bin",
+        history=report(
+            f"{MODELS}/{{model}}/history.csv",
+            caption="../workflow/report/history.rst",
+            category="Training",
+            labels={"model": "{model}", "table": "history"},
+        ),
+    log:
+        f"{LOGS}/train/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train/{{model}}.tsv"
+    threads: 16
+    priority: 10
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 12000 * attempt,
+        runtime=lambda wildcards, attempt: 1440 * attempt,
+    params:
+        version=VERSION["train"],
+        seed=config["seed"],
+        model=lambda wildcards: MODEL_CONFIGS[wildcards.model],
+        degradations=f"{DATA}/degradations/train",
+        work=f"{MODELS}/{{model}}/work",
+    script:
+        "../workflow/scripts/train.py"

@@ -1,0 +1,28 @@
+"""The version of what each stage computes.
+
+Snakemake reruns a rule when its script, inputs or params change, but not when a module that the script imports does.
+Every rule therefore carries its stage's number as a param: raise it in the commit that changes what the stage writes.
+"""
+
+VERSION = {
+    "demo_music": 1,
+    "demo_degradations": 1,
+    "list_folder": 1,
+    "list_fma": 1,
+    "partition": 1,
+    "convert": 1,
+    "tracks": 1,
+    "split_music": 1,
+    "pack_chunks": 1,
+    "pack_degradations": 1,
+    "degrade": 1,
+    "queries": 1,
+    "train": 1,
+    "extract": 1,
+    "merge": 1,
+    "train_index": 1,
+    "fill_index": 1,
+    "search": 1,
+    "hit_rates": 1,
+    "report": 1,
+}
