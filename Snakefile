@@ -6,7 +6,7 @@ min_version("9.14.3")
 
 import sys
 
-sys.path.append(str(workflow.current_basedir / "workflow/scripts"))
+sys.path.append(f"{workflow.basedir}/workflow/scripts")
 
 from nmfp.config import folder_state, load_models, validate_config
 from nmfp.stages import VERSION
@@ -38,6 +38,6 @@ include: "rules/report.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         f"{REPORT}/hit_rates.csv",
+    localrule: True

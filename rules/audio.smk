@@ -20,7 +20,9 @@ if config["dataset"]["source"] == "folder":
             version=VERSION["list_folder"],
             folder=lambda wildcards: config["dataset"]["folder"][wildcards.collection],
             # the names in it, so that a file that comes or goes is noticed
-            state=lambda wildcards: folder_state(config["dataset"]["folder"][wildcards.collection]),
+            state=lambda wildcards: folder_state(
+                config["dataset"]["folder"][wildcards.collection]
+            ),
         script:
             "../workflow/scripts/list_folder.py"
 
@@ -70,7 +72,8 @@ rule tracks:
     input:
         files=f"{DATA}/{{collection}}/files.csv",
         tables=lambda wildcards: expand(
-            f"{DATA}/{wildcards.collection}/converted/{{n}}.csv", n=batch_lists(wildcards)
+            f"{DATA}/{wildcards.collection}/converted/{{n}}.csv",
+            n=batch_lists(wildcards),
         ),
     output:
         table=f"{DATA}/{{collection}}/tracks.csv",

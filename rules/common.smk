@@ -36,7 +36,9 @@ wildcard_constraints:
 
 def batch_lists(wildcards):
     """The lists of source files that are converted together, one job each."""
-    folder = checkpoints.partition_files.get(collection=wildcards.collection).output.lists
+    folder = checkpoints.partition_files.get(
+        collection=wildcards.collection
+    ).output.lists
     return sorted(glob_wildcards(f"{folder}/{{n}}.csv").n)
 
 

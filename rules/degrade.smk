@@ -47,7 +47,10 @@ rule degrade:
         version=VERSION["degrade"],
         seed=config["seed"],
         data=DATA,
-        queries={k: config["queries"][k] for k in ("per_track", "seconds", "max_shift_seconds", "degradation")},
+        queries={
+            k: config["queries"][k]
+            for k in ("per_track", "seconds", "max_shift_seconds", "degradation")
+        },
     script:
         "../workflow/scripts/degrade.py"
 
@@ -55,7 +58,8 @@ rule degrade:
 rule queries:
     input:
         tables=lambda wildcards: expand(
-            f"{DATA}/{wildcards.query_set}/degraded/{{n}}.csv", n=partition_lists(wildcards.query_set)
+            f"{DATA}/{wildcards.query_set}/degraded/{{n}}.csv",
+            n=partition_lists(wildcards.query_set),
         ),
     output:
         provenance=f"{DATA}/{{query_set}}/provenance.csv",

@@ -10,10 +10,18 @@ rule search:
         index=f"{INDEX}/{{model}}/{{index}}/index.faiss",
         index_info=f"{INDEX}/{{model}}/{{index}}/index.json",
         database=multiext(
-            f"{FINGERPRINTS}/{{model}}/database/", "database.npy", "silent.npy", "tracks.csv", "database.json"
+            f"{FINGERPRINTS}/{{model}}/database/",
+            "database.npy",
+            "silent.npy",
+            "tracks.csv",
+            "database.json",
         ),
         queries=multiext(
-            f"{FINGERPRINTS}/{{model}}/{{corpus}}/", "database.npy", "silent.npy", "tracks.csv", "database.json"
+            f"{FINGERPRINTS}/{{model}}/{{corpus}}/",
+            "database.npy",
+            "silent.npy",
+            "tracks.csv",
+            "database.json",
         ),
         provenance=lambda wildcards: f"{DATA}/{wildcards.corpus.split('_')[0]}/provenance.csv",
     output:
@@ -31,7 +39,10 @@ rule search:
         database=f"{FINGERPRINTS}/{{model}}/database",
         queries=f"{FINGERPRINTS}/{{model}}/{{corpus}}",
         nprobe=lambda wildcards: config["indexes"][wildcards.index]["nprobe"],
-        evaluation={k: config["evaluation"][k] for k in ("query_segments", "start_every", "candidates")},
+        evaluation={
+            k: config["evaluation"][k]
+            for k in ("query_segments", "start_every", "candidates")
+        },
     script:
         "../workflow/scripts/search.py"
 

@@ -16,7 +16,10 @@ rule report:
     input:
         hit_rates=expand(f"{EVALUATION}/{{run}}/hit_rates.csv", run=EVALUATED),
         analyses=expand(f"{EVALUATION}/{{run}}/analysis.csv", run=EVALUATED),
-        unknown=expand(f"{EVALUATION}/{{run}}/analysis.csv", run=[r.replace("/queries_", "/unknown_") for r in EVALUATED]),
+        unknown=expand(
+            f"{EVALUATION}/{{run}}/analysis.csv",
+            run=[r.replace("/queries_", "/unknown_") for r in EVALUATED],
+        ),
         histories=expand(f"{MODELS}/{{model}}/history.csv", model=config["models"]),
         provenance=f"{DATA}/queries/provenance.csv",
         tracks=f"{DATA}/database/tracks.csv",

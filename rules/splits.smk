@@ -25,7 +25,10 @@ rule split_music:
         version=VERSION["split_music"],
         seed=config["seed"],
         shares=config["dataset"]["folder"],
-        queries={k: config["queries"][k] for k in ("count", "unknown_count", "seconds", "max_shift_seconds")},
+        queries={
+            k: config["queries"][k]
+            for k in ("count", "unknown_count", "seconds", "max_shift_seconds")
+        },
     script:
         "../workflow/scripts/split_music.py"
 

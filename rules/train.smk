@@ -33,8 +33,8 @@ rule train:
         f"{LOGS}/train/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{model}}.tsv"
-    threads: 16
     priority: 10
+    threads: 16
     resources:
         gpu=1,
         mem_mb=lambda wildcards, attempt: 12000 * attempt,

@@ -1,0 +1,135 @@
+"""Configuration: read, completed with defaults, and refused with a sentence that names the key."""
+
+import os
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from nmfp.errors import NmfpError
+from nmfp.files import digest
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIG = ROOT / "config"
+SCHEMAS = CONFIG / "schemas"
+
+
+class ConfigError(NmfpError):
+    """A key that is unknown, of the wrong type, or at odds with another."""
+
+
+def validate_config(config: dict) -> dict:
+    """Check an experiment's configuration against its schema and against itself; return it.
+
+    Raises:
+        ConfigError: names the first offending key and says what it may be.
+    """
+    _check(config, _load_yaml(SCHEMAS / "config.schema.yaml"), "configuration")
+    source = config["dataset"]["source"]
+    if source == "folder":
+        for collection in ("music", "noise", "room", "microphone"):
+            folder = config["dataset"]["folder"][collection]
+            if folder is None:
+                raise ConfigError(
+                    f"dataset.folder.{collection} is not set: name a folder there (dataset.source is folder)."
+                )
+            if not Path(folder).is_dir():
+                raise ConfigError(f"dataset.folder.{collection}: {folder} is not a folder; correct the path.")
+        shares = config["dataset"]["folder"]
+        if shares["training_share"] + shares["validation_share"] + shares["unknown_share"] >= 1:
+            raise ConfigError(
+                "dataset.folder: training_share, validation_share and unknown_share add up to 1 or more,"
+                " so no track is left for the database; lower one of them."
+            )
+    for name in config["evaluation"]["indexes"]:
+        if name not in config["indexes"]:
+            known = ", ".join(config["indexes"])
+            raise ConfigError(f"evaluation.indexes names {name!r}, which indexes does not define ({known}).")
+    low, high = config["queries"]["degradation"]["snr_db"]
+    if low > high:
+        raise ConfigError(f"queries.degradation.snr_db: {low} is greater than {high}; write the lower bound first.")
+    longest = max(config["evaluation"]["query_segments"])
+    if (longest + 1) / 2 > config["queries"]["seconds"]:
+        raise ConfigError(
+            f"evaluation.query_segments: {longest} segments do not fit into queries of"
+            f" {config['queries']['seconds']} s (queries.seconds)."
+        )
+    return config
+
+
+def load_models(names: list[str], folder: Path = CONFIG / "models") -> dict[str, dict]:
+    """The complete configurations of the models of a run, by name.
+
+    Raises:
+        ConfigError: a model has no file, or a key of it is wrong.
+    """
+    schema = _load_yaml(SCHEMAS / "model.schema.yaml")
+    return {name: load_model(name, schema, folder) for name in names}
+
+
+def load_model(name: str, schema: dict, folder: Path) -> dict:
+    """One model's configuration, defaults filled in from the schema."""
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise ConfigError(f"models: {name!r} has no file config/models/{name}.yaml; there are {known}.")
+    model = fill_defaults(_load_yaml(path) or {}, schema)
+    _check(model, schema, f"config/models/{name}.yaml")
+    return model
+
+
+def fill_defaults(value: object, schema: dict) -> object:
+    """`value` with every key that it lacks taken from the schema's defaults, at any depth."""
+    if not isinstance(value, dict) or "properties" not in schema:
+        return value
+    complete = dict(value)
+    for key, part in schema["properties"].items():
+        if key not in complete and "default" in part:
+            complete[key] = part["default"]
+        if key in complete:
+            complete[key] = fill_defaults(complete[key], part)
+    return complete
+
+
+def folder_state(folder: str) -> str:
+    """A digest of the names, sizes and times below a folder: a file that comes, goes or changes alters it."""
+    entries = []
+    for base, _, names in os.walk(folder):
+        for name in names:
+            try:
+                status = os.stat(os.path.join(base, name))
+            except OSError:
+                continue  # gone since it was listed, or a dangling link: listing the folder reports it
+            entries.append([os.path.relpath(os.path.join(base, name), folder), status.st_size, status.st_mtime_ns])
+    return digest(sorted(entries))
+
+
+def _load_yaml(path: Path) -> dict:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML ({error}).") from None
+
+
+def _check(value: dict, schema: dict, name: str) -> None:
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(value))
+    if error is None:
+        return
+    key = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        unknown = sorted(set(error.instance) - set(error.schema.get("properties", {})))
+        known = ", ".join(error.schema.get("properties", {}))
+        where = f" in {key}" if key else ""
+        raise ConfigError(f"{name}: unknown key {', '.join(map(repr, unknown))}{where}; known are {known}.")
+    hint = ""
+    if isinstance(error.instance, str) and error.validator == "type" and _is_number(error.instance):
+        hint = " (YAML reads 1e-4 as text: write 1.0e-4)"
+    raise ConfigError(f"{name}: {key or 'the whole file'}: {error.message}{hint}.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
