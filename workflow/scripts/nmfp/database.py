@@ -1,0 +1,108 @@
+"""The database of fingerprints on disk: one .npy memmap, a flag per row, a table of tracks, and what made them.
+
+A folder `fingerprints/<model>/<corpus>/` (docs/formats.md) holds database.npy, silent.npy, tracks.csv and database.json.
+Rows of all tracks stand one after another in the order in which the tracks came; rows are counted from 0 and ranges
+exclude their end.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nmfp.errors import NmfpError
+from nmfp.files import read_csv, read_json
+
+TRACK_COLUMNS = ["id", "row_start", "row_end", "samples", "sha256", "status", "reason"]
+INFO_KEYS = ("rows", "dimension", "dtype", "model", "model_digest", "hop_samples", "tracks", "sha256")
+DTYPES = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """An opened database.
+
+    Attributes:
+        folder: where it lies.
+        vectors: (rows, dimension) float32 or float16, read-only memmap, each row of unit length.
+        silent: (rows,) bool: below -60 dBFS, or of a track that has been removed since; takes no part in identification.
+        tracks: columns of `TRACK_COLUMNS`, ok tracks only, by row_start. Rows of removed tracks lie between the ranges
+            of other tracks until the next compaction and belong to none.
+        info: database.json.
+    """
+
+    folder: Path
+    vectors: np.ndarray
+    silent: np.ndarray
+    tracks: pd.DataFrame
+    info: dict
+
+
+def open_fingerprints(folder: str | Path) -> Fingerprints:
+    """Open a merged database for reading; costs no memory that grows with its vectors.
+
+    Raises:
+        NmfpError: a file is missing or unreadable, or the four do not belong together.
+    """
+    folder = Path(folder)
+    info = read_info(folder / "database.json", INFO_KEYS)
+    rows, dimension = info["rows"], info["dimension"]
+    vectors = load_array(folder / "database.npy", (rows, dimension), info["dtype"])
+    silent = np.asarray(load_array(folder / "silent.npy", (rows,), "bool"))
+    tracks = read_csv(folder / "tracks.csv", TRACK_COLUMNS, text=("id", "sha256", "status", "reason"))
+    check_ranges(tracks, rows, folder / "tracks.csv")
+    if len(tracks) != info["tracks"]:
+        raise NmfpError(
+            f"{folder / 'tracks.csv'} lists {len(tracks)} tracks where database.json counts {info['tracks']}; "
+            "merge the partitions again."
+        )
+    return Fingerprints(folder, vectors, silent, tracks, info)
+
+
+def read_info(path: Path, keys: tuple[str, ...]) -> dict:
+    """Read database.json or a partition's .json and check that `keys` are there.
+
+    Raises:
+        NmfpError: the file is missing, no JSON object, or lacks a key.
+    """
+    info = read_json(path)
+    missing = [key for key in keys if key not in info]
+    if missing:
+        raise NmfpError(f"{path} lacks {', '.join(missing)}; delete it and run again.")
+    return info
+
+
+def load_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Memory-map a .npy file and insist on its shape and type.
+
+    Raises:
+        NmfpError: missing, truncated, not .npy, or of another shape or type.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise NmfpError(f"{path} does not exist.") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise NmfpError(f"{path} is damaged ({error}); delete it and run again.") from None
+    if array.shape != shape or array.dtype != np.dtype(dtype):
+        raise NmfpError(
+            f"{path} holds {array.dtype} {array.shape} where its .json says {dtype} {shape}; delete it and run again."
+        )
+    return array
+
+
+def check_ranges(tracks: pd.DataFrame, rows: int, path: Path) -> None:
+    """Insist that row ranges are ascending, disjoint and inside [0, rows].
+
+    Raises:
+        NmfpError: they are not; names the file and the first track at fault.
+    """
+    start, end = tracks["row_start"].to_numpy(np.int64), tracks["row_end"].to_numpy(np.int64)
+    before = np.concatenate([[0], end[:-1]])
+    wrong = np.flatnonzero((start < before) | (end < start) | (end > rows))
+    if wrong.size:
+        raise NmfpError(
+            f"{path}: rows {start[wrong[0]]} to {end[wrong[0]]} of track {tracks['id'].iloc[wrong[0]]!r} overlap another "
+            f"track or leave the {rows} rows of the array; delete it and run again."
+        )
