@@ -13,6 +13,8 @@ if config["dataset"]["source"] == "folder":
         log:
             f"{LOGS}/list_folder/{{collection}}.log",
         localrule: True
+        conda:
+            "../envs/cpu.yaml"
         resources:
             mem_mb=1000,
             runtime=30,
@@ -35,6 +37,8 @@ checkpoint partition_files:
     log:
         f"{LOGS}/partition_files/{{collection}}.log",
     localrule: True
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -55,6 +59,8 @@ rule convert:
         f"{LOGS}/convert/{{collection}}/{{n}}.log",
     benchmark:
         f"{BENCHMARKS}/convert/{{collection}}/{{n}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
@@ -86,6 +92,8 @@ rule tracks:
     log:
         f"{LOGS}/tracks/{{collection}}.log",
     localrule: True
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=10,

@@ -48,9 +48,16 @@ def partition_lists(corpus):
     return sorted(glob_wildcards(f"{folder}/{{n}}.csv").n)
 
 
-def evaluated_corpora():
-    """Query corpora whose hit rates are asked for."""
-    return [f"queries_{v}" for v in config["queries"]["evaluate"]]
+def fingerprint_partitions(suffix):
+    """Input function: the files with this suffix of all partitions of a corpus."""
+
+    def names(wildcards):
+        return expand(
+            f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}/partitions/{{n}}.{suffix}",
+            n=partition_lists(wildcards.corpus),
+        )
+
+    return names
 
 
 def partition_size(corpus):
@@ -59,10 +66,12 @@ def partition_size(corpus):
     return config[section]["partition_tracks"]
 
 
-def hit_rate_tables():
+def evaluated_runs(query_set):
+    """model/index/queries of each evaluation asked for, models first."""
     return expand(
-        f"{EVALUATION}/{{model}}/{{index}}/{{queries}}/hit_rates.csv",
+        "{model}/{index}/{query_set}_{variant}",
         model=config["models"],
         index=config["evaluation"]["indexes"],
-        queries=evaluated_corpora(),
+        query_set=query_set,
+        variant=config["queries"]["evaluate"],
     )

@@ -5,22 +5,12 @@ OUTPUTS  fingerprints/<model>/{corpus}/{database.npy,silent.npy,tracks.csv,failu
 """
 
 
-def partition_files_of(suffix):
-    def names(wildcards):
-        return expand(
-            f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}/partitions/{{n}}.{suffix}",
-            n=partition_lists(wildcards.corpus),
-        )
-
-    return names
-
-
 rule merge:
     input:
-        fingerprints=partition_files_of("npy"),
-        silent=partition_files_of("silent.npy"),
-        tables=partition_files_of("csv"),
-        infos=partition_files_of("json"),
+        fingerprints=fingerprint_partitions("npy"),
+        silent=fingerprint_partitions("silent.npy"),
+        tables=fingerprint_partitions("csv"),
+        infos=fingerprint_partitions("json"),
         model=f"{MODELS}/{{model}}/model.json",
     output:
         fingerprints=f"{FINGERPRINTS}/{{model}}/{{corpus}}/database.npy",
@@ -32,6 +22,8 @@ rule merge:
         f"{LOGS}/merge/{{model}}/{{corpus}}.log",
     benchmark:
         f"{BENCHMARKS}/merge/{{model}}/{{corpus}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=240,

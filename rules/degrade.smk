@@ -13,6 +13,8 @@ checkpoint partition_tracks:
     log:
         f"{LOGS}/partition_tracks/{{corpus}}.log",
     localrule: True
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -39,6 +41,8 @@ rule degrade:
         f"{LOGS}/degrade/{{query_set}}/{{n}}.log",
     benchmark:
         f"{BENCHMARKS}/degrade/{{query_set}}/{{n}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
@@ -46,7 +50,7 @@ rule degrade:
     params:
         version=VERSION["degrade"],
         seed=config["seed"],
-        data=DATA,
+        data=lambda wildcards: DATA,
         queries={
             k: config["queries"][k]
             for k in ("per_track", "seconds", "max_shift_seconds", "degradation")
@@ -70,11 +74,13 @@ rule queries:
     log:
         f"{LOGS}/queries/{{query_set}}.log",
     localrule: True
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
     params:
         version=VERSION["queries"],
-        data=DATA,
+        data=lambda wildcards: DATA,
     script:
         "../workflow/scripts/queries.py"

@@ -14,6 +14,8 @@ if config["dataset"]["source"] == "demo":
             f"{LOGS}/demo_music.log",
         benchmark:
             f"{BENCHMARKS}/demo_music.tsv"
+        conda:
+            "../envs/cpu.yaml"
         threads: 8
         resources:
             mem_mb=2000,
@@ -35,6 +37,8 @@ if config["dataset"]["source"] == "demo":
             f"{LOGS}/demo_degradations.log",
         benchmark:
             f"{BENCHMARKS}/demo_degradations.tsv"
+        conda:
+            "../envs/cpu.yaml"
         threads: 2
         resources:
             mem_mb=2000,

@@ -30,14 +30,16 @@ rule search:
         f"{LOGS}/search/{{model}}/{{index}}/{{corpus}}.log",
     benchmark:
         f"{BENCHMARKS}/search/{{model}}/{{index}}/{{corpus}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: 8
     resources:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         version=VERSION["search"],
-        database=f"{FINGERPRINTS}/{{model}}/database",
-        queries=f"{FINGERPRINTS}/{{model}}/{{corpus}}",
+        database=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/database",
+        queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}",
         nprobe=lambda wildcards: config["indexes"][wildcards.index]["nprobe"],
         evaluation={
             k: config["evaluation"][k]
@@ -55,6 +57,8 @@ rule hit_rates:
     log:
         f"{LOGS}/hit_rates/{{model}}/{{index}}/{{corpus}}.log",
     localrule: True
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

@@ -23,6 +23,8 @@ rule extract:
         f"{LOGS}/extract/{{model}}/{{corpus}}/{{n}}.log",
     benchmark:
         f"{BENCHMARKS}/extract/{{model}}/{{corpus}}/{{n}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: 4
     resources:
         gpu=1,

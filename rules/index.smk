@@ -16,6 +16,8 @@ rule train_index:
         f"{LOGS}/train_index/{{model}}/{{index}}.log",
     benchmark:
         f"{BENCHMARKS}/train_index/{{model}}/{{index}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: 8
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
@@ -41,6 +43,8 @@ rule fill_index:
         f"{LOGS}/fill_index/{{model}}/{{index}}.log",
     benchmark:
         f"{BENCHMARKS}/fill_index/{{model}}/{{index}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     threads: 8
     resources:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,

@@ -4,21 +4,17 @@ INPUTS   evaluation/**/{hit_rates,analysis}.csv, models/<model>/history.csv, que
 OUTPUTS  report/{hit_rates.csv,hit_rates.svg,training.svg,match.svg,scores.svg}; report.html by `snakemake --report`
 """
 
-EVALUATED = expand(
-    f"{{model}}/{{index}}/{{queries}}",
-    model=config["models"],
-    index=config["evaluation"]["indexes"],
-    queries=evaluated_corpora(),
-)
-
 
 rule report:
     input:
-        hit_rates=expand(f"{EVALUATION}/{{run}}/hit_rates.csv", run=EVALUATED),
-        analyses=expand(f"{EVALUATION}/{{run}}/analysis.csv", run=EVALUATED),
+        hit_rates=expand(
+            f"{EVALUATION}/{{run}}/hit_rates.csv", run=evaluated_runs("queries")
+        ),
+        analyses=expand(
+            f"{EVALUATION}/{{run}}/analysis.csv", run=evaluated_runs("queries")
+        ),
         unknown=expand(
-            f"{EVALUATION}/{{run}}/analysis.csv",
-            run=[r.replace("/queries_", "/unknown_") for r in EVALUATED],
+            f"{EVALUATION}/{{run}}/analysis.csv", run=evaluated_runs("unknown")
         ),
         histories=expand(f"{MODELS}/{{model}}/history.csv", model=config["models"]),
         provenance=f"{DATA}/queries/provenance.csv",
@@ -57,12 +53,14 @@ rule report:
     log:
         f"{LOGS}/report.log",
     localrule: True
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
     params:
         version=VERSION["report"],
-        runs=EVALUATED,
-        data=DATA,
+        runs=evaluated_runs("queries"),
+        data=lambda wildcards: DATA,
     script:
         "../workflow/scripts/report.py"

@@ -18,6 +18,8 @@ rule split_music:
     log:
         f"{LOGS}/split_music.log",
     localrule: True
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -43,6 +45,8 @@ rule pack_chunks:
         f"{LOGS}/pack_chunks/{{training_corpus}}.log",
     benchmark:
         f"{BENCHMARKS}/pack_chunks/{{training_corpus}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=60,
@@ -64,6 +68,8 @@ rule pack_degradations:
         test_table=f"{DATA}/degradations/test/{{degradation}}.csv",
     log:
         f"{LOGS}/pack_degradations/{{degradation}}.log",
+    conda:
+        "../envs/cpu.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

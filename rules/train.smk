@@ -34,6 +34,8 @@ rule train:
     benchmark:
         f"{BENCHMARKS}/train/{{model}}.tsv"
     priority: 10
+    conda:
+        "../envs/cpu.yaml"
     threads: 16
     resources:
         gpu=1,
@@ -43,7 +45,7 @@ rule train:
         version=VERSION["train"],
         seed=config["seed"],
         model=lambda wildcards: MODEL_CONFIGS[wildcards.model],
-        degradations=f"{DATA}/degradations/train",
+        degradations=lambda wildcards: f"{DATA}/degradations/train",
         work=f"{MODELS}/{{model}}/work",
     script:
         "../workflow/scripts/train.py"
