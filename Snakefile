@@ -12,7 +12,7 @@ from nmfp.config import folder_state, load_models, validate_config
 from nmfp.stages import VERSION
 
 
-configfile: "config/config.yaml"
+configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 config = validate_config(config)
