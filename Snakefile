@@ -8,15 +8,18 @@ import sys
 
 sys.path.append(f"{workflow.basedir}/workflow/scripts")
 
-from nmfp.config import folder_state, load_models, validate_config
+from nmfp.config import ConfigError, folder_state, load_models, validate_config
 from nmfp.stages import VERSION
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
-config = validate_config(config)
-MODEL_CONFIGS = load_models(config["models"])
+try:
+    config = validate_config(config)
+    MODEL_CONFIGS = load_models(config["models"])
+except ConfigError as error:
+    sys.exit(f"{error}")  # the sentence alone: a traceback would bury it
 
 
 report: "workflow/report/workflow.rst"
