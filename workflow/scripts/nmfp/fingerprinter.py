@@ -1,0 +1,188 @@
+"""The network that turns log-mel spectrograms into fingerprints, its weights, and the graph from audio to fingerprint.
+
+Eight blocks of separable-like convolutions (1x3 on time, 3x1 on frequency, each with ELU and layer normalisation), then
+"divide and encode": the flat features are cut into as many slices as the fingerprint has numbers, and each slice goes
+through a small head of its own (Chang et al. 2021). The heads are one batched product, not 128 layers.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from nmfp import model_folder
+from nmfp.errors import NmfpError
+from nmfp.files import atomic
+from nmfp.melspectrogram import FRAMES, LogMelSpectrogram
+from nmfp.segments import SEGMENT_SAMPLES
+
+EPSILON = 1e-3
+TIME_STRIDES = (2, 2, 2, 2, 1, 2, 1, 2)
+FREQUENCY_STRIDE = 2
+WEIGHTS = "fingerprinter.weights.h5"
+
+
+@keras.saving.register_keras_serializable("nmfp")
+class DivideAndEncode(keras.layers.Layer):
+    """Features (B, F) -> (B, slices): Dense(units, ELU) -> LayerNorm -> Dense(1) on each slice of F / slices numbers."""
+
+    def __init__(self, slices: int, units: int = 32, **kwargs):
+        super().__init__(**kwargs)
+        self.slices, self.units = slices, units
+
+    def build(self, input_shape):
+        """Create the weights of all heads at once; the fans are those of one head's own Dense layers."""
+        n, units, width = self.slices, self.units, input_shape[-1] // self.slices
+
+        def glorot(fan_in, fan_out):
+            limit = (6 / (fan_in + fan_out)) ** 0.5
+            return keras.initializers.RandomUniform(-limit, limit, seed=keras.random.SeedGenerator())
+
+        self.kernel_in = self.add_weight((n, width, units), glorot(width, units), name="kernel_in")
+        self.bias_in = self.add_weight((n, units), "zeros", name="bias_in")
+        self.gamma = self.add_weight((n, units), "ones", name="gamma")
+        self.beta = self.add_weight((n, units), "zeros", name="beta")
+        self.kernel_out = self.add_weight((n, units), glorot(units, 1), name="kernel_out")
+        self.bias_out = self.add_weight((n,), "zeros", name="bias_out")
+
+    def call(self, features):
+        """See the class."""
+        slices = ops.reshape(features, (-1, self.slices, features.shape[-1] // self.slices))
+        hidden = ops.elu(ops.einsum("bnw,nwu->bnu", slices, self.kernel_in) + self.bias_in)
+        hidden = ops.cast(hidden, "float32")
+        centred = hidden - ops.mean(hidden, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        hidden = centred * ops.rsqrt(variance + EPSILON) * ops.cast(self.gamma, "float32")
+        hidden = ops.cast(hidden + ops.cast(self.beta, "float32"), self.compute_dtype)
+        return ops.sum(hidden * self.kernel_out, axis=-1) + self.bias_out
+
+    def compute_output_shape(self, input_shape):
+        """(B, slices)."""
+        return (input_shape[0], self.slices)
+
+    def get_config(self):
+        """Settings for serialisation."""
+        return {**super().get_config(), "slices": self.slices, "units": self.units}
+
+
+@keras.saving.register_keras_serializable("nmfp")
+class UnitLength(keras.layers.Layer):
+    """Vectors (B, d) of any float type -> float32 of length 1."""
+
+    def __init__(self, **kwargs):
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+
+    def call(self, vectors):
+        """See the class; a zero vector stays zero."""
+        vectors = ops.cast(vectors, "float32")
+        return vectors * ops.rsqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1, keepdims=True), 1e-12))
+
+    def compute_output_shape(self, input_shape):
+        """(B, d)."""
+        return input_shape
+
+
+def _normalization(kind: str, dtype: str, name: str) -> keras.layers.Layer:
+    if kind == "batch":
+        return keras.layers.BatchNormalization(epsilon=EPSILON, dtype=dtype, name=name)
+    axis = {"element": (1, 2, 3), "channel": -1}[kind]
+    return keras.layers.LayerNormalization(axis=axis, epsilon=EPSILON, dtype=dtype, name=name)
+
+
+def build_network(front_end: dict, network: dict, dtype: str | None = None) -> keras.Model:
+    """The untrained network: log-mel spectrograms (B, n_mels, 33) -> fingerprints float32 (B, d) of length 1.
+
+    Args:
+        front_end, network: sections of a model configuration.
+        dtype: Keras dtype policy, such as mixed_bfloat16; float32 by default.
+
+    Raises:
+        NmfpError: the fingerprint's size does not divide the number of features.
+    """
+    dtype = dtype or "float32"
+    inputs = keras.Input((front_end["n_mels"], FRAMES), dtype="float32", name="mel")
+    x = keras.layers.Reshape((front_end["n_mels"], FRAMES, 1), dtype=dtype, name="plane")(inputs)
+    for i, (channels, stride) in enumerate(zip(network["channels"], TIME_STRIDES, strict=True)):
+        for size, strides in (((1, 3), (1, stride)), ((3, 1), (FREQUENCY_STRIDE, 1))):
+            name = f"{size[0]}x{size[1]}_{i}"
+            convolution = {"padding": "same", "activation": "elu", "dtype": dtype, "name": f"conv_{name}"}
+            x = keras.layers.Conv2D(channels, size, strides, **convolution)(x)
+            x = _normalization(network["normalization"], dtype, f"norm_{name}")(x)
+    x = keras.layers.Flatten(dtype=dtype, name="features")(x)
+    if x.shape[-1] % network["embedding_size"]:
+        raise NmfpError(
+            f"network.embedding_size {network['embedding_size']} does not divide the {x.shape[-1]} features of the last "
+            "block; choose a divisor or change network.channels."
+        )
+    x = DivideAndEncode(network["embedding_size"], network["head_units"], dtype=dtype, name="heads")(x)
+    return keras.Model(inputs, UnitLength(name="fingerprint")(x), name="network")
+
+
+def build_graph(front_end: dict, network: keras.Model) -> keras.Model:
+    """The whole fingerprinter as one model: segments int16 (B, 8000) -> fingerprints float32 (B, d)."""
+    audio = keras.Input((SEGMENT_SAMPLES,), dtype="int16", name="segments")
+    return keras.Model(audio, network(LogMelSpectrogram(**front_end, name="log_mel")(audio)), name="fingerprinter")
+
+
+def weight_arrays(network: keras.Model) -> dict[str, np.ndarray]:
+    """All weights by path, in the network's order, as float32 arrays."""
+    return {v.path: np.asarray(ops.convert_to_numpy(v.value), "float32") for v in network.weights}
+
+
+def save_weights(network: keras.Model, path: str | Path) -> None:
+    """Write the weights atomically as Keras's .weights.h5 (no time stamps: same weights, same bytes)."""
+    with atomic(path) as temporary:
+        # Keras insists on its own suffix and refuses to overwrite quietly
+        beside = temporary.with_name(temporary.stem + ".weights.h5")
+        network.save_weights(beside)
+        beside.replace(temporary)
+
+
+def write_model(network: keras.Model, model: dict, folder: str | Path) -> dict:
+    """Write fingerprinter.weights.h5, config.yaml and, last, model.json into `folder`; return what model.json holds."""
+    folder = Path(folder)
+    save_weights(network, folder / WEIGHTS)
+    return model_folder.write_model(folder, model, weight_arrays(network))
+
+
+class Fingerprinter:
+    """A trained model, ready to use.
+
+    Attributes:
+        digest: name of the weights and everything else that changes a fingerprint.
+        embedding_size: numbers in a fingerprint.
+        graph: keras.Model, segments int16 (B, 8000) -> float32 (B, d).
+        network: keras.Model, log-mel spectrograms (B, n_mels, 33) -> float32 (B, d).
+    """
+
+    def __init__(self, info: dict, network: keras.Model):
+        self.info, self.network = info, network
+        self.graph = build_graph(info["front_end"], network)
+        self.digest, self.embedding_size = info["digest"], info["embedding_size"]
+
+    def __call__(self, segments: np.ndarray) -> np.ndarray:
+        """Fingerprints float32 (B, d) of segments int16 (B, 8000)."""
+        return ops.convert_to_numpy(self.graph.predict_on_batch(segments))
+
+
+def load_fingerprinter(folder: str | Path) -> Fingerprinter:
+    """Load a model folder.
+
+    Raises:
+        NmfpError: a file is missing, or the weights are not those that model.json was written for.
+    """
+    folder = Path(folder)
+    info = model_folder.read_model(folder)
+    network = build_network(info["front_end"], info["network"])
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise NmfpError(f"{path} does not exist; train the model or import its weights.")
+    try:
+        network.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise NmfpError(f"{path} does not fit the network in model.json ({str(error).splitlines()[0]}).") from None
+    if model_folder.model_digest(info["front_end"], info["network"], weight_arrays(network)) != info["digest"]:
+        raise NmfpError(f"{path} does not hold the weights that {folder / 'model.json'} names; copy both or train again.")
+    return Fingerprinter(info, network)

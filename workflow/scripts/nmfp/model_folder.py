@@ -1,0 +1,64 @@
+"""A model's folder without Keras: config.yaml, and model.json, which names the weights by a digest."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from nmfp.errors import NmfpError
+from nmfp.files import read_json, write_json, write_text
+from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
+
+_KEYS = ("digest", "embedding_size", "sample_rate", "segment_samples", "front_end", "network", "parameters")
+
+
+def model_digest(front_end: dict, network: dict, weights: dict[str, np.ndarray]) -> str:
+    """Hexadecimal name of everything that changes a fingerprint: front end, network and the weights' numbers.
+
+    Taken from the arrays, not from the file that stores them: another version of HDF5 gives the same name.
+    """
+    text = json.dumps([SAMPLE_RATE, SEGMENT_SAMPLES, front_end, network], sort_keys=True)
+    state = hashlib.sha256(text.encode())
+    for name, array in weights.items():
+        array = np.ascontiguousarray(array, "<f4")
+        state.update(f"{name} {array.shape}".encode())
+        state.update(array)
+    return state.hexdigest()
+
+
+def write_model(folder: Path, model: dict, weights: dict[str, np.ndarray]) -> dict:
+    """Write config.yaml and model.json of a model whose weights are already in the folder; return model.json's content."""
+    front_end, network = model["front_end"], model["network"]
+    info = {
+        "digest": model_digest(front_end, network, weights),
+        "embedding_size": network["embedding_size"],
+        "sample_rate": SAMPLE_RATE,
+        "segment_samples": SEGMENT_SAMPLES,
+        "front_end": front_end,
+        "network": network,
+        "parameters": int(sum(array.size for array in weights.values())),
+    }
+    write_text(folder / "config.yaml", yaml.safe_dump(model, sort_keys=False, allow_unicode=True))
+    write_json(folder / "model.json", info)
+    return info
+
+
+def read_model(folder: str | Path) -> dict:
+    """Read and check model.json.
+
+    Raises:
+        NmfpError: it is missing, incomplete, or for another sample rate or segment length.
+    """
+    path = Path(folder) / "model.json"
+    info = read_json(path)
+    missing = [key for key in _KEYS if key not in info]
+    if missing:
+        raise NmfpError(f"{path} lacks {', '.join(missing)}; train the model again.")
+    if (info["sample_rate"], info["segment_samples"]) != (SAMPLE_RATE, SEGMENT_SAMPLES):
+        raise NmfpError(
+            f"{path} is for segments of {info['segment_samples']} samples at {info['sample_rate']} Hz; this version works "
+            f"with {SEGMENT_SAMPLES} at {SAMPLE_RATE} Hz."
+        )
+    return info
