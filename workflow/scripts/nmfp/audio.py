@@ -1,0 +1,344 @@
+"""Audio in: one streaming decoder for every format, and our own 8 kHz mono 16-bit WAV files.
+
+FFmpeg (through PyAV) decodes, soxr (SoX's own resampler) changes the rate, channels are averaged. Memory does not
+depend on a recording's length. Extraction, the command line and the conversion of what SoX cannot read all come
+through here, so that references and queries agree.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+import soundfile
+import soxr
+
+from nmfp.errors import NmfpError
+from nmfp.files import atomic
+from nmfp.segments import SAMPLE_RATE
+
+log = logging.getLogger("nmfp")
+
+AUDIO_SUFFIXES = frozenset(
+    ".wav .wave .w64 .rf64 .flac .mp3 .mp2 .ogg .oga .opus .spx .aac .m4a .m4b .mp4 .mka .webm .wma .aif .aiff "
+    ".aifc .au .snd .caf .wv .ape .ac3 .amr .3gp".split()
+)
+# A text file must never make FFmpeg open what it names (playlists, concat scripts, network addresses).
+CONTAINERS = (
+    "wav,w64,flac,mp3,ogg,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,aiff,au,caf,wv,ape,ac3,eac3,amr,"
+    "amrnb,amrwb"
+)
+# Containers whose header states the length; elsewhere FFmpeg guesses it from the bit rate.
+STATING_LENGTH = {"wav", "w64", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "aiff", "caf", "wv", "ape"}
+# A WAV written to a pipe says that it is 2 or 4 GiB long, whatever it is.
+UNKNOWN_WAV_BYTES = 0x7F000000
+TRUNCATED_SECONDS, TRUNCATED_SHARE = 0.25, 0.01
+CORRUPT_SHARE = 0.1
+BLOCK_SECONDS = 10
+
+
+class AudioError(NmfpError):
+    """A file that is not, or not wholly, usable as audio; `reason` is short enough for a table's cell."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"{path} cannot be used: {reason}.")
+        self.path = str(path)
+        self.reason = reason
+
+
+class TruncatedAudio(AudioError):
+    """A file that ends before its header says; raised after everything that could be decoded was yielded."""
+
+
+class Header(NamedTuple):
+    """What a file says of itself: Hz, channels, and seconds (None where the format states no length)."""
+
+    sample_rate: int
+    channels: int
+    seconds: float | None
+
+
+def to_int16(signal: np.ndarray) -> np.ndarray:
+    """Floats in [-1, 1] as int16 of the same shape; what lies outside is clipped, never wrapped around."""
+    return np.clip(np.rint(signal * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def to_float(samples: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    """int16 samples as floats in [-1, 1)."""
+    return samples.astype(dtype) / 32768
+
+
+def read_header(path: str | Path) -> Header:
+    """Rate, channels and stated length, without decoding.
+
+    Raises:
+        AudioError: the file cannot be opened as audio.
+    """
+    with closing(_open(path)) as container:
+        stream = _audio_stream(path, container)
+        context = stream.codec_context
+        return Header(context.sample_rate, context.channels, _stated_seconds(path, container, stream))
+
+
+def stream(
+    path: str | Path, sample_rate: int = SAMPLE_RATE, block_samples: int = BLOCK_SECONDS * SAMPLE_RATE
+) -> Iterator[np.ndarray]:
+    """Decode any audio file to mono at `sample_rate` (Hz).
+
+    Yields int16 arrays (block_samples,), the last one shorter. Channels are averaged; values outside [-1, 1]
+    are clipped. A rate below 8 kHz is accepted with a warning.
+
+    Raises:
+        AudioError: not audio, nothing decodable, or more than a tenth of its packets corrupt.
+        TruncatedAudio: after the last block, where the file ends before its header says.
+    """
+    pending: list[np.ndarray] = []
+    held = 0
+    problem = None
+    try:
+        for block in _resampled(path, sample_rate):
+            pending.append(to_int16(block))
+            held += len(block)
+            if held >= block_samples:
+                joined = np.concatenate(pending)
+                whole = held - held % block_samples
+                yield from joined[:whole].reshape(-1, block_samples)
+                pending, held = [joined[whole:].copy()], held - whole
+    except AudioError as error:  # what came before it is sound: hand it out first
+        problem = error
+    if held:
+        yield np.concatenate(pending)
+    if problem:
+        raise problem
+
+
+def read(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """The whole of a short file as int16 (samples,); see `stream`, whose errors it raises."""
+    return np.concatenate(list(stream(path, sample_rate)))
+
+
+def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode at the file's own rate: yields (Hz, float32 (channels, samples)), half a second or more at a time.
+
+    Packets that cannot be decoded are left out, as players do. Not-a-number becomes 0, infinity full scale.
+
+    Raises:
+        AudioError, TruncatedAudio: as `stream`.
+    """
+    with closing(_open(path)) as container:
+        audio = _audio_stream(path, container)
+        stated = _stated_seconds(path, container, audio)
+        packets = bad = 0
+        seconds = 0.0
+        frames: list[np.ndarray] = []
+        form = None
+        for packet in _packets(path, container, audio):
+            packets += 1
+            try:
+                decoded = packet.decode()
+            except (av.error.FFmpegError, ValueError):
+                bad += 1
+                continue
+            for frame in decoded:
+                samples = _samples(frame)
+                if frames and (form != (frame.sample_rate, len(samples)) or _length(frames) * 2 >= form[0]):
+                    yield form[0], _joined(frames)
+                    frames = []
+                form = frame.sample_rate, len(samples)
+                frames.append(samples)
+                seconds += samples.shape[1] / frame.sample_rate
+        if frames:
+            yield form[0], _joined(frames)
+    if bad > CORRUPT_SHARE * packets:
+        raise AudioError(path, f"corrupt, {bad} of {packets} packets cannot be decoded")
+    if not seconds:
+        raise AudioError(path, "no samples in it")
+    if is_short(seconds, stated):
+        raise TruncatedAudio(path, f"truncated, {seconds:.1f} s of {stated:.1f} s are there")
+    if stated is None and _ends_inside_ogg_page(path):
+        raise TruncatedAudio(path, f"truncated after {seconds:.1f} s")
+
+
+def check_whole(path: str | Path) -> None:
+    """Decode a file to its end and keep nothing; raises what `decode` raises."""
+    for _ in decode(path):
+        pass
+
+
+def is_short(seconds: float, stated: float | None) -> bool:
+    """Whether a recording lacks more of its stated length than rounding and an encoder's padding explain."""
+    return stated is not None and stated - seconds > max(TRUNCATED_SECONDS, TRUNCATED_SHARE * stated)
+
+
+def read_wav(path: str | Path, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Samples [start, stop) of one of our own 8 kHz mono 16-bit WAVs as int16.
+
+    Raises:
+        AudioError: the file is missing, unreadable, or not in that format.
+    """
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as f:
+            if (f.samplerate, f.channels, f.subtype) != (SAMPLE_RATE, 1, "PCM_16"):
+                raise AudioError(path, "not 8 kHz mono 16-bit")
+            f.seek(min(start, f.frames))
+            return f.read(-1 if stop is None else max(stop - start, 0), dtype="int16")
+    except soundfile.LibsndfileError as error:
+        raise AudioError(path, f"{error.error_string.rstrip('.')}") from None
+
+
+def wav_samples(path: str | Path) -> int:
+    """Length in samples of one of our own WAVs, from its header.
+
+    Raises:
+        AudioError: the file is missing, unreadable, or not in that format.
+    """
+    try:
+        info = soundfile.info(os.fsencode(path))
+    except soundfile.LibsndfileError as error:
+        raise AudioError(path, f"{error.error_string.rstrip('.')}") from None
+    if (info.samplerate, info.channels, info.subtype) != (SAMPLE_RATE, 1, "PCM_16"):
+        raise AudioError(path, "not 8 kHz mono 16-bit")
+    return info.frames
+
+
+def wav_peak(path: str | Path) -> int:
+    """Largest absolute sample of one of our own WAVs, read in blocks."""
+    blocks = soundfile.blocks(os.fsencode(path), blocksize=SAMPLE_RATE * BLOCK_SECONDS, dtype="int16")
+    return max((int(np.abs(block.astype(np.int32)).max()) for block in blocks), default=0)
+
+
+def write_wav(path: str | Path, samples: np.ndarray) -> None:
+    """Write int16 samples atomically as 8 kHz mono 16-bit WAV."""
+    if samples.dtype != np.int16 or samples.ndim != 1:
+        raise ValueError(f"expected one-dimensional int16, got {samples.dtype} {samples.shape}")
+    with atomic(path) as temporary:
+        soundfile.write(temporary, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+
+
+def _open(path: str | Path) -> av.container.InputContainer:
+    av.logging.set_level(None)  # errors come as exceptions; FFmpeg's own lines would fill the logs
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise AudioError(path, "a folder, not a file")
+        if path.stat().st_size == 0:
+            raise AudioError(path, "empty file")
+        # "file:" keeps a name such as "http:..." a name
+        return av.open(
+            f"file:{path}",
+            options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
+            metadata_errors="ignore",
+        )
+    except (av.error.InvalidDataError, ValueError):
+        raise AudioError(path, "not audio, or its beginning is missing") from None
+    except (av.error.FFmpegError, OSError) as error:
+        raise AudioError(path, error.strerror or type(error).__name__) from None
+
+
+def _audio_stream(path: str | Path, container: av.container.InputContainer) -> av.AudioStream:
+    audio = container.streams.best("audio")
+    if audio is None:
+        raise AudioError(path, "no audio in it")
+    if not audio.codec_context.sample_rate or not audio.codec_context.channels:
+        raise AudioError(path, "not audio, or its beginning is missing")
+    return audio
+
+
+def _packets(path, container, audio) -> Iterator[av.Packet]:
+    """The packets of one stream; a read error half-way ends it, and the length check reports it."""
+    try:
+        yield from container.demux(audio)
+    except (av.error.FFmpegError, OSError) as error:
+        log.warning("%s: reading stopped early (%s)", path, error.strerror or type(error).__name__)
+
+
+def _samples(frame: av.AudioFrame) -> np.ndarray:
+    """A frame as float32 (channels, samples) in [-1, 1]."""
+    raw = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(-1, frame.layout.nb_channels).T
+    if raw.dtype == np.uint8:
+        return (raw.astype(np.float32) - 128) / 128
+    if raw.dtype.kind == "i":
+        return (raw / float(-int(np.iinfo(raw.dtype).min))).astype(np.float32)
+    samples = raw.astype(np.float32)
+    if not np.isfinite(samples).all():
+        samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    return samples
+
+
+def _length(frames: list[np.ndarray]) -> int:
+    return sum(frame.shape[1] for frame in frames)
+
+
+def _joined(frames: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(frames, axis=1)
+
+
+def _resampled(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """Mono float32 blocks at `sample_rate`; rate and channels may change on the way (chained Ogg)."""
+    resampler, rate, problem = None, None, None
+    try:
+        for block_rate, block in decode(path):
+            if block_rate != rate:
+                if resampler is not None:
+                    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+                if block_rate < sample_rate:
+                    log.warning(
+                        "%s has only %d samples a second: its upper frequencies are silent", path, block_rate
+                    )
+                rate, resampler = block_rate, None
+                if rate != sample_rate:
+                    resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+            mono = block.mean(axis=0)
+            yield mono if resampler is None else resampler.resample_chunk(mono)
+    except AudioError as error:
+        problem = error
+    if resampler is not None:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if problem:
+        raise problem
+
+
+def _stated_seconds(path: str | Path, container, audio) -> float | None:
+    """The length that the header claims; None where FFmpeg only estimates it."""
+    name = container.format.name
+    if audio.duration is None or not (name in STATING_LENGTH or (name == "mp3" and _counts_frames(path))):
+        return None
+    seconds = float(audio.duration * audio.time_base)
+    if name == "wav" and seconds * (audio.bit_rate or 0) / 8 >= UNKNOWN_WAV_BYTES:
+        return None
+    return seconds
+
+
+def _counts_frames(path: str | Path) -> bool:
+    """Whether an mp3 begins with a Xing, Info or VBRI frame, which holds the number of frames."""
+    with Path(path).open("rb") as f:
+        head = f.read(10)
+        if head[:3] == b"ID3" and len(head) == 10:  # its size: four bytes of seven bits
+            f.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
+        else:
+            f.seek(0)
+        frame = f.read(4096)
+    return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+
+
+def _ends_inside_ogg_page(path: str | Path) -> bool:
+    """Whether the last page of an Ogg file says that it goes on beyond the file's end."""
+    with Path(path).open("rb") as f:
+        if f.read(4) != b"OggS":
+            return False
+        f.seek(0, 2)
+        size = f.tell()
+        start = max(0, size - 2 * 65307)  # a page is at most 65,307 bytes long
+        f.seek(start)
+        tail = f.read()
+    page = tail.rfind(b"OggS")
+    if page < 0 or len(tail) < page + 27:
+        return True
+    lacing = tail[page + 27 : page + 27 + tail[page + 26]]
+    return page + 27 + tail[page + 26] + sum(lacing) > len(tail)
