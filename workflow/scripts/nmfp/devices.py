@@ -1,8 +1,8 @@
 """Which GPU a job may use; to be settled before TensorFlow or JAX is imported.
 
-Snakemake counts GPUs (`resources: gpu=1`) but never says which one a job gets, so two jobs of one machine would
-both take device 0. A job therefore locks a free device. The lock is the kernel's (flock): it goes with the process,
-also after kill -9, and leaves no stale file to clean up.
+Snakemake counts GPUs (`resources: gpu=1`) but never says which one a job gets, so two jobs of one machine
+would both take device 0. A job therefore locks a free device. The lock is the kernel's (flock): it goes with
+the process, also after kill -9, and leaves no stale file to clean up.
 """
 
 import contextlib
@@ -35,13 +35,13 @@ def claim(
 ) -> Iterator[list[str]]:
     """Make `count` GPUs visible to this process, and no other; yield their names. An empty list is the CPU.
 
-    Call it before the first import of TensorFlow or JAX: both read the environment once. It lets their GPU memory
-    grow with use instead of taking all of it.
+    Call it before the first import of TensorFlow or JAX: both read the environment once. It lets their GPU
+    memory grow with use instead of taking all of it.
 
     - `count` 0: no device is visible, whatever the machine has.
     - Inside a SLURM allocation of at most `count` devices: those that SLURM gave, untouched.
-    - Otherwise `count` free ones of CUDA_VISIBLE_DEVICES, or of all devices where that is not set; waits while
-      other jobs of this user hold them.
+    - Otherwise `count` free ones of CUDA_VISIBLE_DEVICES, or of all devices where that is not set; waits
+      while other jobs of this user hold them.
     - A machine without a GPU: the CPU, with a line in the log.
 
     Args:
