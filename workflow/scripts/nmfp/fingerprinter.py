@@ -123,7 +123,9 @@ def build_network(front_end: dict, network: dict, dtype: str | None = None) -> k
 def build_graph(front_end: dict, network: keras.Model) -> keras.Model:
     """The whole fingerprinter as one model: segments int16 (B, 8000) -> fingerprints float32 (B, d)."""
     audio = keras.Input((SEGMENT_SAMPLES,), dtype="int16", name="segments")
-    return keras.Model(audio, network(LogMelSpectrogram(**front_end, name="log_mel")(audio)), name="fingerprinter")
+    return keras.Model(
+        audio, network(LogMelSpectrogram(**front_end, name="log_mel")(audio)), name="fingerprinter"
+    )
 
 
 def weight_arrays(network: keras.Model) -> dict[str, np.ndarray]:
@@ -182,7 +184,14 @@ def load_fingerprinter(folder: str | Path) -> Fingerprinter:
     try:
         network.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
-        raise NmfpError(f"{path} does not fit the network in model.json ({str(error).splitlines()[0]}).") from None
-    if model_folder.model_digest(info["front_end"], info["network"], weight_arrays(network)) != info["digest"]:
-        raise NmfpError(f"{path} does not hold the weights that {folder / 'model.json'} names; copy both or train again.")
+        raise NmfpError(
+            f"{path} does not fit the network in model.json ({str(error).splitlines()[0]})."
+        ) from None
+    if (
+        model_folder.model_digest(info["front_end"], info["network"], weight_arrays(network))
+        != info["digest"]
+    ):
+        raise NmfpError(
+            f"{path} does not hold the weights that {folder / 'model.json'} names; copy both or train again."
+        )
     return Fingerprinter(info, network)

@@ -15,13 +15,17 @@ from keras import ops
 _FAR = 1e3
 
 
-def make_loss(settings: dict, seed: int = 0) -> Callable:
+def make_loss(settings: dict, generator: keras.random.SeedGenerator | None = None) -> Callable:
     """The loss that a model configuration's `loss` section asks for: embeddings (anchors, views, d) -> scalar."""
     name = settings["name"]
     if name == "triplet":
-        generator = keras.random.SeedGenerator(seed) if settings["positives"] == "random" else None
         return lambda e: triplet(
-            e, settings["margin"], settings["positives"], settings["negatives"], settings["squared"], generator
+            e,
+            settings["margin"],
+            settings["positives"],
+            settings["negatives"],
+            settings["squared"],
+            generator,
         )
     if name == "ntxent":
         return lambda e: ntxent(e, settings["tau"])

@@ -61,9 +61,13 @@ def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
     try:
         reader = tf.train.load_checkpoint(prefix)
         names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
-        return {name.removesuffix(_SUFFIX): reader.get_tensor(name) for name in names if name.endswith(_SUFFIX)}
+        return {
+            name.removesuffix(_SUFFIX): reader.get_tensor(name) for name in names if name.endswith(_SUFFIX)
+        }
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise NmfpError(f"{prefix} cannot be read as a TensorFlow checkpoint ({str(error).splitlines()[0]}).") from None
+        raise NmfpError(
+            f"{prefix} cannot be read as a TensorFlow checkpoint ({str(error).splitlines()[0]})."
+        ) from None
 
 
 def _read_config(path: Path) -> tuple[dict, int, str]:
@@ -86,7 +90,9 @@ def _read_config(path: Path) -> tuple[dict, int, str]:
         }
         size, kind = int(architecture["EMB_SZ"]), str(architecture["BN"])
     except FileNotFoundError:
-        raise NmfpError(f"{path} does not exist; the published config.yaml belongs beside the checkpoint.") from None
+        raise NmfpError(
+            f"{path} does not exist; the published config.yaml belongs beside the checkpoint."
+        ) from None
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise NmfpError(f"{path} is not the configuration of a published model ({reason}).") from None
@@ -100,7 +106,9 @@ def _read_config(path: Path) -> tuple[dict, int, str]:
 
 def _get(arrays: dict, name: str, folder: Path) -> np.ndarray:
     if name not in arrays:
-        raise NmfpError(f"The checkpoint in {folder} lacks the variable {name}{_SUFFIX}; it is not a complete model.")
+        raise NmfpError(
+            f"The checkpoint in {folder} lacks the variable {name}{_SUFFIX}; it is not a complete model."
+        )
     return arrays[name]
 
 

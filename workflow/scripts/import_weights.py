@@ -1,0 +1,20 @@
+"""Turn published weights (a TensorFlow object checkpoint) into a model folder."""
+
+from pathlib import Path
+
+from nmfp.files import script_log
+
+
+def main(snakemake):
+    """Import the checkpoint folder `snakemake.params.checkpoint` into the folder of `snakemake.output.info`."""
+    with script_log(snakemake.log[0]):
+        from nmfp import fingerprinter, openvino_graph
+        from nmfp.training.published import import_checkpoint
+
+        out = Path(snakemake.output.info).parent
+        import_checkpoint(snakemake.params.checkpoint, out)
+        openvino_graph.export(fingerprinter.load_fingerprinter(out).graph, out)
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

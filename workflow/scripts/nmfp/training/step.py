@@ -1,0 +1,71 @@
+"""One training step as a Keras model: a batch of windows in, fingerprints of all views out, the loss on them."""
+
+import keras
+from keras import ops
+
+from nmfp import losses
+from nmfp.degradation.graph import Degrader
+from nmfp.melspectrogram import FRAMES, LogMelSpectrogram
+from nmfp.segments import SEGMENT_SAMPLES
+from nmfp.spectrogram_masking import apply_mask
+
+
+class Contrast(keras.Model):
+    """Batches of `batches.Batches` -> fingerprints float32 (anchors, 1 + positives, d).
+
+    Keras's own train_step differentiates `compute_loss`, so the same class trains on TensorFlow and on JAX.
+    """
+
+    def __init__(self, network: keras.Model, degrader: Degrader, model: dict, seed: int, past: int):
+        super().__init__(name="contrast")
+        self.network, self.degrader = network, degrader
+        self.log_mel = LogMelSpectrogram(**model["front_end"], name="log_mel")
+        self.anchors, self.positives = model["batch"]["anchors"], model["batch"]["positives"]
+        self.window = past + SEGMENT_SAMPLES
+        self.mask_shape = (model["front_end"]["n_mels"], FRAMES)
+        # tracked by this model, so that its state travels through JAX's pure functions and into checkpoints
+        self.loss_seed = keras.random.SeedGenerator(seed)
+        self.contrastive_loss = losses.make_loss(model["loss"], self.loss_seed)
+
+    def inputs_of_network(self, x):
+        """The whole input side: degrade, transform and mask; float32 (anchors * (1 + positives), n_mels, 33)."""
+        n, m = self.anchors, self.anchors * self.positives
+        # Keras forgets the batch's size on its way here; shapes are fixed, and the compiler should know
+        x = dict(x)
+        for name in ("music", "noise"):
+            if name in x:
+                x[name] = ops.reshape(x[name], (m, self.window))
+        anchors = self.log_mel(ops.reshape(x["anchors"], (n, SEGMENT_SAMPLES)))
+        positives = self.log_mel(self.degrader(x))
+        mel = ops.concatenate(
+            [
+                ops.reshape(anchors, (n, 1, *self.mask_shape)),
+                ops.reshape(positives, (n, self.positives, *self.mask_shape)),
+            ],
+            axis=1,
+        )
+        mel = ops.reshape(mel, (n * (1 + self.positives), *self.mask_shape))
+        return apply_mask(
+            mel, ops.reshape(x["keep"], self.mask_shape), ops.reshape(x["fill"], self.mask_shape)
+        )
+
+    def call(self, x, training=False):
+        """See the class."""
+        fingerprints = self.network(self.inputs_of_network(x), training=training)
+        return ops.reshape(fingerprints, (self.anchors, 1 + self.positives, -1))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The configured loss; there are no labels but the places in the batch."""
+        return self.contrastive_loss(y_pred)
+
+
+class Listener(keras.Model):
+    """Fingerprints float32 (B, d) of degraded segments, for validation: batches as `Degrader` takes them."""
+
+    def __init__(self, contrast: Contrast):
+        super().__init__(name="listener")
+        self.contrast = contrast
+
+    def call(self, x):
+        """See the class."""
+        return self.contrast.network(self.contrast.log_mel(self.contrast.degrader(x)), training=False)
