@@ -1,10 +1,13 @@
-"""The database of fingerprints on disk: one .npy memmap, a flag per row, a table of tracks, and what made them.
+"""The database of fingerprints on disk: one .npy memmap, a flag a row, a table of tracks, and what made them.
 
-A folder `fingerprints/<model>/<corpus>/` (docs/formats.md) holds database.npy, silent.npy, tracks.csv and database.json.
-Rows of all tracks stand one after another in the order in which the tracks came; rows are counted from 0 and ranges
-exclude their end.
+A folder `fingerprints/<model>/<corpus>/` (docs/formats.md) holds database.npy, silent.npy, tracks.csv and
+database.json. Rows of all tracks stand one after another in the order in which the tracks came; rows are
+counted from 0 and ranges exclude their end.
 """
 
+import contextlib
+import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +29,10 @@ class Fingerprints:
     Attributes:
         folder: where it lies.
         vectors: (rows, dimension) float32 or float16, read-only memmap, each row of unit length.
-        silent: (rows,) bool: below -60 dBFS, or of a track that has been removed since; takes no part in identification.
-        tracks: columns of `TRACK_COLUMNS`, ok tracks only, by row_start. Rows of removed tracks lie between the ranges
-            of other tracks until the next compaction and belong to none.
+        silent: (rows,) bool: below -60 dBFS, or of a track that has been removed since; such rows take no
+            part in identification.
+        tracks: columns of `TRACK_COLUMNS`, ok tracks only, by row_start. Rows of removed tracks lie between
+            the ranges of other tracks until the next compaction and belong to none.
         info: database.json.
     """
 
@@ -54,7 +58,7 @@ def open_fingerprints(folder: str | Path) -> Fingerprints:
     check_ranges(tracks, rows, folder / "tracks.csv")
     if len(tracks) != info["tracks"]:
         raise NmfpError(
-            f"{folder / 'tracks.csv'} lists {len(tracks)} tracks where database.json counts {info['tracks']}; "
+            f"{folder / 'tracks.csv'} lists {len(tracks)} tracks and database.json counts {info['tracks']}; "
             "merge the partitions again."
         )
     return Fingerprints(folder, vectors, silent, tracks, info)
@@ -87,7 +91,8 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         raise NmfpError(f"{path} is damaged ({error}); delete it and run again.") from None
     if array.shape != shape or array.dtype != np.dtype(dtype):
         raise NmfpError(
-            f"{path} holds {array.dtype} {array.shape} where its .json says {dtype} {shape}; delete it and run again."
+            f"{path} holds {array.dtype} {array.shape} and its .json says {dtype} {shape}; "
+            "delete it and run again."
         )
     return array
 
@@ -103,6 +108,23 @@ def check_ranges(tracks: pd.DataFrame, rows: int, path: Path) -> None:
     wrong = np.flatnonzero((start < before) | (end < start) | (end > rows))
     if wrong.size:
         raise NmfpError(
-            f"{path}: rows {start[wrong[0]]} to {end[wrong[0]]} of track {tracks['id'].iloc[wrong[0]]!r} overlap another "
-            f"track or leave the {rows} rows of the array; delete it and run again."
+            f"{path}: rows {start[wrong[0]]} to {end[wrong[0]]} of track {tracks['id'].iloc[wrong[0]]!r} "
+            f"overlap another track or leave the {rows} rows of the array; delete it and run again."
         )
+
+
+@contextlib.contextmanager
+def full_disk_explained(path: str | Path) -> Iterator[None]:
+    """Turn "no space left on device" inside the block into a sentence; other errors pass.
+
+    Raises:
+        NmfpError: the disk that holds `path` is full, or a quota is used up.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise NmfpError(
+            f"{path} cannot be written ({error.strerror}); free space and run again: finished work is kept."
+        ) from error
