@@ -1,8 +1,8 @@
 """Audio in: one streaming decoder for every format, and our own 8 kHz mono 16-bit WAV files.
 
-FFmpeg (through PyAV) decodes, soxr (SoX's own resampler) changes the rate, channels are averaged. Memory does not
-depend on a recording's length. Extraction, the command line and the conversion of what SoX cannot read all come
-through here, so that references and queries agree.
+FFmpeg (through PyAV) decodes, soxr (SoX's own resampler) changes the rate, channels are averaged. Memory does
+not depend on a recording's length. Extraction, the command line and the conversion of what SoX cannot read
+all come through here, so that references and queries agree.
 """
 
 import logging
@@ -24,8 +24,8 @@ from nmfp.segments import SAMPLE_RATE
 log = logging.getLogger("nmfp")
 
 AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .w64 .rf64 .flac .mp3 .mp2 .ogg .oga .opus .spx .aac .m4a .m4b .mp4 .mka .webm .wma .aif .aiff "
-    ".aifc .au .snd .caf .wv .ape .ac3 .amr .3gp".split()
+    ".wav .wave .w64 .rf64 .flac .mp3 .mp2 .ogg .oga .opus .spx .aac .m4a .m4b .mp4 .mka .webm .wma .aif "
+    ".aiff .aifc .au .snd .caf .wv .ape .ac3 .amr .3gp".split()
 )
 # A text file must never make FFmpeg open what it names (playlists, concat scripts, network addresses).
 CONTAINERS = (
@@ -122,7 +122,7 @@ def read(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
 
 
 def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode at the file's own rate: yields (Hz, float32 (channels, samples)), half a second or more at a time.
+    """Decode at the file's own rate: yields (Hz, float32 (channels, samples)) in short blocks.
 
     Packets that cannot be decoded are left out, as players do. Not-a-number becomes 0, infinity full scale.
 

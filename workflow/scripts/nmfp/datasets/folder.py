@@ -1,0 +1,92 @@
+"""A user's folder of recordings as a table of files."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from nmfp.audio import AUDIO_SUFFIXES
+from nmfp.errors import NmfpError
+
+log = logging.getLogger("nmfp")
+
+FILE_COLUMNS = ["id", "path", "role", "reason"]
+
+
+def list_folder(folder: str | Path | None, collection: str) -> pd.DataFrame:
+    """Every audio file below a folder, sorted by id: columns `id, path, role, reason` (docs/formats.md).
+
+    The id is the path below the folder with its suffix. Hidden files and folders are left out; links are
+    followed, a folder that contains itself by a link is visited once. Files whose name cannot be written in a
+    table, and links to nothing, are rows with a reason.
+
+    Raises:
+        NmfpError: no folder is configured, it is missing, empty, or holds no audio.
+    """
+    key = f"dataset.folder.{collection}"
+    if not folder:
+        raise NmfpError(
+            f"{key} is not set: write the path of a folder of audio files there in your configuration."
+        )
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise NmfpError(f"The folder {root} {what}; correct {key} in your configuration.")
+    rows, others = [], 0
+    for path in _walk(root, {_identity(root)}):
+        if path.suffix.lower() not in AUDIO_SUFFIXES:
+            others += 1
+            continue
+        rows.append(_row(path, root))
+    if not rows and not others:
+        raise NmfpError(
+            f"The folder {root} is empty; put audio files there or correct {key} in your configuration."
+        )
+    if not rows:
+        raise NmfpError(
+            f"The folder {root} holds {others} files but no audio ({' '.join(sorted(AUDIO_SUFFIXES))}); "
+            f"put audio there or correct {key} in your configuration."
+        )
+    if others:
+        log.info("%s: %d audio files; %d other files are left out", root, len(rows), others)
+    return pd.DataFrame(sorted(rows), columns=FILE_COLUMNS)
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Files below a folder; `seen` are the folders entered before, so that no link leads in circles."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise NmfpError(
+            f"The folder {folder} cannot be read ({error.strerror}); correct its permissions."
+        ) from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            identity = _identity(entry)
+            if identity in seen:
+                log.warning("%s leads to a folder that was listed already; it is left out", entry)
+                continue
+            seen.add(identity)
+            yield from _walk(entry, seen)
+        elif entry.is_file() or entry.is_symlink():
+            yield entry
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _row(path: Path, root: Path) -> tuple[str, str, str, str]:
+    name = path.relative_to(root).as_posix()
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        printable = os.fsencode(name).decode("utf-8", errors="backslashreplace")
+        return printable, "", "any", "its name is not UTF-8; rename it"
+    reason = "" if path.is_file() else "a link to nothing"
+    return name, str(path), "any", reason

@@ -1,0 +1,84 @@
+"""Append-stable lists: the unit of work is a list of ids, and a list never changes once it is written.
+
+New ids open new lists, so that no finished job runs again; removed ids stay in their list as tombstones, and
+whoever reads a list takes only the ids that are still in the table beside it.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from nmfp.errors import NmfpError
+from nmfp.files import read_csv, write_csv
+
+REGISTRY_COLUMNS = ["id", "partition", "present", "size"]
+
+
+def assign(previous: Sequence[Sequence[str]], ids: Iterable[str], size: int) -> list[list[str]]:
+    """Extend the lists by the ids that are in none of them, in order of appearance, at most `size` to a list.
+
+    Args:
+        previous: the lists as they are; their content is returned unchanged.
+        ids: all ids that exist now, unique.
+        size: ids in a new list.
+
+    Returns:
+        The previous lists and, after them, the new ones. None is empty.
+    """
+    if size < 1:
+        raise ValueError("a list must hold at least one id")
+    known = {name for names in previous for name in names}
+    fresh = [name for name in ids if name not in known]
+    return [list(names) for names in previous] + [fresh[i : i + size] for i in range(0, len(fresh), size)]
+
+
+def name(number: int) -> str:
+    """Name of a list's files: the first is 0001."""
+    return f"{number + 1:04d}"
+
+
+def read_list(path: str | Path) -> list[str]:
+    """The ids of a list, tombstones included."""
+    return read_csv(path, ["id"])["id"].tolist()
+
+
+def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, size: int) -> list[list[str]]:
+    """Write `folder`/NNNN.csv for the ids of a table, as stable as the registry remembers them.
+
+    Args:
+        table: column `id`; rows with a non-empty `reason`, or a `status` other than ok, are left out.
+        registry: file outside the folder (Snakemake empties the folder before it runs the rule again) with
+        all ids
+            ever seen: `id, partition, present, size`. With another size everything is cut anew.
+
+    Raises:
+        NmfpError: an id appears twice in the table.
+    """
+    wanted = table
+    if "reason" in wanted:
+        wanted = wanted[wanted["reason"] == ""]
+    if "status" in wanted:
+        wanted = wanted[wanted["status"] == "ok"]
+    if wanted["id"].duplicated().any():
+        twice = wanted["id"][wanted["id"].duplicated()].iloc[0]
+        raise NmfpError(f"The id {twice!r} appears twice in the table; ids must be unique.")
+    lists = assign(read_registry(registry, size), wanted["id"], size)
+    present = set(wanted["id"])
+    rows = [(item, name(k), int(item in present), size) for k, items in enumerate(lists) for item in items]
+    # first the registry: a list that exists must be remembered
+    write_csv(registry, pd.DataFrame(rows, columns=REGISTRY_COLUMNS))
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for k, items in enumerate(lists):
+        write_csv(Path(folder) / f"{name(k)}.csv", pd.DataFrame({"id": items}))
+    return lists
+
+
+def read_registry(path: str | Path, size: int) -> list[list[str]]:
+    """The lists as they were written last; none without a registry, or with one for another size."""
+    if not Path(path).exists():
+        return []
+    registry = read_csv(path, REGISTRY_COLUMNS, text=("id", "partition"))
+    if (registry["size"] != size).any():
+        return []
+    return [names.tolist() for _, names in registry.groupby("partition", sort=True)["id"]]

@@ -1,0 +1,171 @@
+"""Who learns, who is searched, who asks: disjoint corpora from one seed.
+
+Every draw is keyed by the seed and the id, never by a position, so that a track that comes or goes leaves the
+others where they are.
+"""
+
+import logging
+import re
+
+import pandas as pd
+
+from nmfp.errors import NmfpError
+from nmfp.files import key_to_entropy
+from nmfp.segments import SAMPLE_RATE
+
+log = logging.getLogger("nmfp")
+
+CORPORA = ["train", "validation", "database", "queries", "unknown"]
+MUSIC_ROLES = ["train", "validation", "unknown", "database"]
+
+
+def uniform(seed: int, purpose: str, name: str) -> float:
+    """The number in [0, 1) that belongs to an id."""
+    return key_to_entropy(seed, purpose, name) / 2**128
+
+
+def file_id(name: str) -> str:
+    """The file that a row came from: without the `#2` of a second channel (a file's id ends in its
+    suffix)."""
+    return re.sub(r"#\d+$", "", name)
+
+
+def assign_roles(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
+    """Roles of music tracks: those that have one keep it, `any` becomes one of them.
+
+    Args:
+        tracks: columns `id, role`.
+        shares: of train, validation and unknown; the rest is the database.
+
+    Each track's place in [0, 1) decides. Where a share of a small collection would stay empty, the track
+    nearest to its interval moves there.
+
+    Raises:
+        NmfpError: too few tracks for one in each corpus that is asked for.
+    """
+    if bad := sorted(set(tracks["role"]) - {*MUSIC_ROLES, "any"}):
+        raise NmfpError(f"The role {bad[0]!r} of a music track is none of {', '.join(MUSIC_ROLES)} and any.")
+    roles = tracks["role"].copy()
+    free = roles == "any"
+    if not free.any():
+        return roles
+    bounds, end = {}, 0.0
+    for role in MUSIC_ROLES:
+        start, end = end, (1.0 if role == "database" else end + shares[role])
+        if end > start:
+            bounds[role] = (start, end)
+    if end > 1 + 1e-9 or "database" not in bounds:
+        raise NmfpError(
+            "dataset.folder.training_share, validation_share and unknown_share leave nothing for "
+            "the database; their sum must be below 1."
+        )
+    if free.sum() < len(bounds):
+        raise NmfpError(
+            f"The music collection has {free.sum()} usable tracks, but {len(bounds)} are needed, one for each "
+            f"of {', '.join(bounds)}; add music or set a share in dataset.folder to 0."
+        )
+    places = tracks.loc[free, "id"].map(lambda name: uniform(seed, "split", name))
+    for role, (start, stop) in bounds.items():
+        roles[places.index[(places >= start) & (places < stop)]] = role
+    _fill_empty(roles, places, bounds)
+    return roles
+
+
+def _fill_empty(roles: pd.Series, places: pd.Series, bounds: dict[str, tuple[float, float]]) -> None:
+    """Give every empty corpus one track of the fullest one, the nearest to its interval."""
+    for role, (start, stop) in bounds.items():
+        mine = roles[places.index]
+        if (mine == role).any():
+            continue
+        fullest = mine.value_counts().idxmax()
+        distance = (places[mine == fullest] - (start + stop) / 2).abs()
+        roles[distance.idxmin()] = role
+
+
+def draw(
+    tracks: pd.DataFrame, count: int | None, minimum_samples: int, seed: int, purpose: str
+) -> pd.DataFrame:
+    """`count` of the tracks that are long enough (None: all of them), drawn by seed, in their own order.
+
+    Args:
+        purpose: "queries" (from the database) or "unknown"; also the name in messages.
+
+    Raises:
+        NmfpError: fewer tracks are long enough than are asked for, or none of the queries' is.
+    """
+    long_enough = tracks[tracks["samples"] >= minimum_samples]
+    if len(long_enough) < len(tracks):
+        log.info("%s: %d tracks are too short to be cut", purpose, len(tracks) - len(long_enough))
+    key = {"queries": "queries.count", "unknown": "queries.unknown_count"}[purpose]
+    source = {"queries": "database", "unknown": "unknown"}[purpose]
+    needed = count if count is not None else (1 if purpose == "queries" else 0)
+    if len(long_enough) < needed:
+        raise NmfpError(
+            f"{key} asks for {needed} tracks of at least {minimum_samples / SAMPLE_RATE:g} s, but the "
+            f"{source} corpus has {len(long_enough)}; lower {key}, set it to null (all there are), or add music."
+        )
+    if count is None:
+        return long_enough
+    places = long_enough["id"].map(lambda name: uniform(seed, purpose, name))
+    return long_enough.loc[sorted(places.sort_values(kind="stable").index[:count])]
+
+
+def split_music(
+    tracks: pd.DataFrame,
+    shares: dict[str, float],
+    seed: int,
+    minimum_samples: int,
+    query_count: int | None,
+    unknown_count: int | None,
+) -> dict[str, pd.DataFrame]:
+    """The corpora of an experiment: disjoint, but for the queries, which are tracks of the database.
+
+    Args:
+        tracks: usable tracks; columns `id, role, samples` and whatever else is to be kept.
+        shares, seed: as `assign_roles`.
+        minimum_samples: length that a query's track needs.
+
+    Raises:
+        NmfpError: as `assign_roles` and `draw`, or a corpus without which nothing works is empty.
+    """
+    tracks = tracks.reset_index(drop=True)
+    tracks["role"] = assign_roles(tracks, shares, seed)
+    corpora = {role: tracks[tracks["role"] == role] for role in MUSIC_ROLES}
+    for role in ("train", "database"):
+        if corpora[role].empty:
+            raise NmfpError(
+                f"No usable track has the role {role}; add music or correct the shares in dataset.folder."
+            )
+    corpora["queries"] = draw(corpora["database"], query_count, minimum_samples, seed, "queries")
+    corpora["unknown"] = draw(corpora["unknown"], unknown_count, minimum_samples, seed, "unknown")
+    return corpora
+
+
+def split_degradations(recordings: pd.DataFrame, test_share: float, seed: int, collection: str) -> pd.Series:
+    """`train` or `test` for each recording; given roles are kept, the channels of one file stay together.
+
+    Args:
+        recordings: columns `id, role` (train, test or any).
+        test_share: share of the files for the queries; each side gets at least one.
+
+    Raises:
+        NmfpError: an unknown role, or too few recordings for both sides.
+    """
+    if bad := sorted(set(recordings["role"]) - {"train", "test", "any"}):
+        raise NmfpError(f"The role {bad[0]!r} of a {collection} recording is none of train, test and any.")
+    roles = recordings["role"].copy()
+    free = roles == "any"
+    files = recordings["id"].map(file_id)
+    names = sorted(set(files[free]), key=lambda name: uniform(seed, "degradation", name))
+    given = {side for side in ("train", "test") if (roles == side).any()}
+    least = {side: 0 if side in given or not names else 1 for side in ("train", "test")}
+    if least["train"] + least["test"] <= len(names):
+        n_test = min(max(round(test_share * len(names)), least["test"]), len(names) - least["train"])
+        test = set(names[:n_test])
+        roles[free] = files[free].map(lambda name: "test" if name in test else "train")
+    if not {"train", "test"} <= set(roles):
+        raise NmfpError(
+            f"The {collection} collection has {files.nunique()} usable recording(s), but training and "
+            f"queries need at least one each; add recordings to it."
+        )
+    return roles

@@ -1,0 +1,84 @@
+"""What became of a collection's files, and whether too many of them failed."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from nmfp.datasets.conversion import TRACK_COLUMNS
+from nmfp.datasets.splits import file_id
+from nmfp.errors import NmfpError
+from nmfp.files import read_csv
+
+# In a folder of 38 songs one broken file is already 2.6 %: so many failures never end a run, unless the
+# budget is 0.
+ALWAYS_FORGIVEN = 3
+
+
+def gather(files: pd.DataFrame, tables: Sequence[str | Path]) -> pd.DataFrame:
+    """All files of a collection with their fate, in the order of files.csv: TRACK_COLUMNS.
+
+    Files with a reason in files.csv are excluded; of several with the same bytes only the first stays.
+
+    Args:
+        files: columns `id, path, role, reason`.
+        tables: converted/NNNN.csv of all batches.
+
+    Raises:
+        NmfpError: a table is unreadable, or a file is in none of them.
+    """
+    text = ("id", "path", "reason", "role", "sha256", "status")
+    parts = [read_csv(table, TRACK_COLUMNS, text=text) for table in tables]
+    converted = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=TRACK_COLUMNS)
+    by_file = {name: rows for name, rows in converted.groupby(converted["id"].map(file_id), sort=False)}
+    first: dict[str, str] = {}
+    rows = []
+    for file in files.itertuples():
+        if file.reason:
+            rows.append((file.id, "", file.role, 0, "", "excluded", file.reason))
+            continue
+        if file.id not in by_file:
+            raise NmfpError(
+                f"The file {file.id!r} is in no converted table; delete the converted folder, run again."
+            )
+        for row in by_file[file.id][TRACK_COLUMNS].itertuples(index=False):
+            original = first.setdefault(row.sha256, file.id) if row.sha256 else file.id
+            if original != file.id and row.status == "ok":
+                row = row._replace(path="", samples=0, status="excluded", reason=f"duplicate of {original}")
+            rows.append(tuple(row))
+    return pd.DataFrame(rows, columns=TRACK_COLUMNS)
+
+
+def allowed_failures(files: int, budget: float) -> int:
+    """How many files may fail: the budget's share of them, but never fewer than three, unless the budget is
+    0."""
+    return max(math.floor(budget * files), ALWAYS_FORGIVEN) if budget > 0 else 0
+
+
+def check_budget(tracks: pd.DataFrame, budget: float, collection: str, failures: Path) -> None:
+    """Insist that some file is usable and that not too many failed.
+
+    Args:
+        tracks: columns `id, status, reason`.
+        budget: share of the files that were not excluded (dataset.failure_budget).
+        failures: the table that lists them all, for the message.
+
+    Raises:
+        NmfpError: nothing is usable, or more files failed than the budget allows.
+    """
+    tried = tracks[tracks["status"] != "excluded"]
+    failed = tried[tried["status"] == "failed"]
+    examples = "; ".join(f"{row.id}: {row.reason}" for row in failed.head(3).itertuples())
+    if (tried["status"] == "ok").sum() == 0:
+        cause = f" ({examples})" if examples else ""
+        raise NmfpError(
+            f"No file of the {collection} collection is usable{cause}; all are listed in {failures}."
+        )
+    allowed = allowed_failures(len(tried), budget)
+    if len(failed) > allowed:
+        raise NmfpError(
+            f"{len(failed)} of {len(tried)} files of the {collection} collection failed, but "
+            f"dataset.failure_budget ({budget:g}) allows {allowed} ({examples}); all are listed in {failures}: "
+            f"repair or remove them, or raise the budget."
+        )
