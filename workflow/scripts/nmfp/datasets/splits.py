@@ -5,6 +5,7 @@ others where they are.
 """
 
 import logging
+import math
 import re
 
 import pandas as pd
@@ -16,6 +17,8 @@ from nmfp.segments import SAMPLE_RATE
 log = logging.getLogger("nmfp")
 
 CORPORA = ["train", "validation", "database", "queries", "unknown"]
+# What a corpus of a small collection has at least, of its expected size.
+LEAST_SHARE = 0.75
 MUSIC_ROLES = ["train", "validation", "unknown", "database"]
 
 
@@ -37,8 +40,8 @@ def assign_roles(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> p
         tracks: columns `id, role`.
         shares: of train, validation and unknown; the rest is the database.
 
-    Each track's place in [0, 1) decides. Where a share of a small collection would stay empty, the track
-    nearest to its interval moves there.
+    Each track's place in [0, 1) decides. Where chance leaves a corpus of a small collection nothing, or less
+    than three quarters of its share, the tracks nearest to its interval move there.
 
     Raises:
         NmfpError: too few tracks for one in each corpus that is asked for.
@@ -61,25 +64,27 @@ def assign_roles(tracks: pd.DataFrame, shares: dict[str, float], seed: int) -> p
         )
     if free.sum() < len(bounds):
         raise NmfpError(
-            f"The music collection has {free.sum()} usable tracks, but {len(bounds)} are needed, one for each "
-            f"of {', '.join(bounds)}; add music or set a share in dataset.folder to 0."
+            f"The music collection has {free.sum()} usable tracks, but {len(bounds)} are needed, one for "
+            f"each of {', '.join(bounds)}; add music or set a share in dataset.folder to 0."
         )
     places = tracks.loc[free, "id"].map(lambda name: uniform(seed, "split", name))
     for role, (start, stop) in bounds.items():
         roles[places.index[(places >= start) & (places < stop)]] = role
-    _fill_empty(roles, places, bounds)
+    _fill(roles, places, bounds)
     return roles
 
 
-def _fill_empty(roles: pd.Series, places: pd.Series, bounds: dict[str, tuple[float, float]]) -> None:
-    """Give every empty corpus one track of the fullest one, the nearest to its interval."""
+def _fill(roles: pd.Series, places: pd.Series, bounds: dict[str, tuple[float, float]]) -> None:
+    """Give a corpus that lacks tracks the nearest ones of the corpus that has most beyond its least."""
+    least = {
+        role: max(1, math.floor(LEAST_SHARE * (stop - start) * len(places)))
+        for role, (start, stop) in bounds.items()
+    }
     for role, (start, stop) in bounds.items():
-        mine = roles[places.index]
-        if (mine == role).any():
-            continue
-        fullest = mine.value_counts().idxmax()
-        distance = (places[mine == fullest] - (start + stop) / 2).abs()
-        roles[distance.idxmin()] = role
+        while ((mine := roles[places.index]) == role).sum() < least[role]:
+            spare = {other: (mine == other).sum() - least[other] for other in bounds}
+            distance = (places[mine == max(spare, key=spare.get)] - (start + stop) / 2).abs()
+            roles[distance.idxmin()] = role
 
 
 def draw(
@@ -101,8 +106,8 @@ def draw(
     needed = count if count is not None else (1 if purpose == "queries" else 0)
     if len(long_enough) < needed:
         raise NmfpError(
-            f"{key} asks for {needed} tracks of at least {minimum_samples / SAMPLE_RATE:g} s, but the "
-            f"{source} corpus has {len(long_enough)}; lower {key}, set it to null (all there are), or add music."
+            f"{key} asks for {needed} tracks of at least {minimum_samples / SAMPLE_RATE:g} s, but the {source} "
+            f"corpus has {len(long_enough)}; lower {key}, set it to null (all there are), or add music."
         )
     if count is None:
         return long_enough

@@ -79,6 +79,6 @@ def check_budget(tracks: pd.DataFrame, budget: float, collection: str, failures:
     if len(failed) > allowed:
         raise NmfpError(
             f"{len(failed)} of {len(tried)} files of the {collection} collection failed, but "
-            f"dataset.failure_budget ({budget:g}) allows {allowed} ({examples}); all are listed in {failures}: "
-            f"repair or remove them, or raise the budget."
+            f"dataset.failure_budget ({budget:g}) allows {allowed} ({examples}); all are listed in "
+            f"{failures}: repair or remove them, or raise the budget."
         )
