@@ -1,6 +1,6 @@
 """Partitions become one memmap with a table.
 
-INPUTS   fingerprints/<model>/{corpus}/partitions/
+INPUTS   fingerprints/<model>/{corpus}/partitions/; data/{corpus}/tracks.csv says which tracks still exist
 OUTPUTS  fingerprints/<model>/{corpus}/{database.npy,silent.npy,tracks.csv,failures.csv,database.json}
 """
 
@@ -11,6 +11,7 @@ rule merge:
         silent=fingerprint_partitions("silent.npy"),
         tables=fingerprint_partitions("csv"),
         infos=fingerprint_partitions("json"),
+        tracks=f"{DATA}/{{corpus}}/tracks.csv",
         model=f"{MODELS}/{{model}}/model.json",
     output:
         fingerprints=f"{FINGERPRINTS}/{{model}}/{{corpus}}/database.npy",

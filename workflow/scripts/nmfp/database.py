@@ -20,6 +20,7 @@ from nmfp.files import read_csv, read_json
 TRACK_COLUMNS = ["id", "row_start", "row_end", "samples", "sha256", "status", "reason"]
 INFO_KEYS = ("rows", "dimension", "dtype", "model", "model_digest", "hop_samples", "tracks", "sha256")
 DTYPES = ("float32", "float16")
+NORM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,12 @@ def check_ranges(tracks: pd.DataFrame, rows: int, path: Path) -> None:
             f"{path}: rows {start[wrong[0]]} to {end[wrong[0]]} of track {tracks['id'].iloc[wrong[0]]!r} "
             f"overlap another track or leave the {rows} rows of the array; delete it and run again."
         )
+
+
+def unit_length(vectors: np.ndarray) -> bool:
+    """Whether all rows (n, d) are finite and of length 1."""
+    norms = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
+    return bool(np.all(np.abs(norms - 1) < NORM_TOLERANCE))  # a NaN or infinity fails the comparison
 
 
 @contextlib.contextmanager

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nmfp.database import TRACK_COLUMNS, full_disk_explained
+from nmfp.database import TRACK_COLUMNS, full_disk_explained, unit_length
 from nmfp.errors import NmfpError
 from nmfp.extraction.decoding import Decoders
 from nmfp.extraction.engines import Engine
-from nmfp.extraction.progress import PART_ROWS, Progress, Unit, unit_length
+from nmfp.extraction.progress import PART_ROWS, Progress, Unit
 from nmfp.extraction.segmenting import Segmenter
 from nmfp.files import atomic, digest, progress, read_csv, write_csv, write_json, write_npy
 from nmfp.segments import HOP_SAMPLES, SEGMENT_SAMPLES, count_segments

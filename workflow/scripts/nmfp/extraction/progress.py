@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nmfp.database import unit_length
 from nmfp.files import write_text
 
 log = logging.getLogger("nmfp")
@@ -24,7 +25,6 @@ log = logging.getLogger("nmfp")
 # Rows kept in memory before a track in progress is written as a part: 2 MB at 128 numbers a row
 PART_ROWS = 4096
 COMMIT_SECONDS = 2.0
-NORM_TOLERANCE = 1e-3
 
 
 @dataclass
@@ -39,12 +39,6 @@ class Unit:
     def rows(self) -> int:
         """Fingerprints in all parts."""
         return sum(rows for _, rows in self.parts)
-
-
-def unit_length(vectors: np.ndarray) -> bool:
-    """Whether all rows (n, d) are finite and of length 1."""
-    norms = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
-    return bool(np.all(np.abs(norms - 1) < NORM_TOLERANCE))  # a NaN or infinity fails the comparison
 
 
 class Progress:
