@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from nmfp.degradation.offline import apply_response, degrade
 
 REFERENCE = np.load(Path(__file__).parent / "convolution.npz")

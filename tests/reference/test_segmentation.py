@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from nmfp.segments import count_segments
 
 CASES = json.loads((Path(__file__).parent / "segmentation.json").read_text())

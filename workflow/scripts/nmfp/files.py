@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, digests, logs and progress."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import logging
@@ -77,11 +78,21 @@ def read_json(path: str | Path) -> dict:
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table atomically, without an index column."""
+    texts = table.select_dtypes(exclude="number")
+    # a carriage return in a file's name ends a line for readers, yet not for pandas' idea of what needs quotes
+    returns = any(texts[name].astype(str).str.contains("\r", regex=False).any() for name in texts)
     with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        table.to_csv(
+            temporary,
+            index=False,
+            lineterminator="\n",
+            quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+        )
 
 
-def read_csv(path: str | Path, columns: list[str], text: tuple[str, ...] = ("id", "path", "reason")) -> pd.DataFrame:
+def read_csv(
+    path: str | Path, columns: list[str], text: tuple[str, ...] = ("id", "path", "reason")
+) -> pd.DataFrame:
     """Read a table of ours; names stay text even where they look like numbers or "NA".
 
     Raises:
@@ -135,7 +146,11 @@ def script_log(path: str | Path | None) -> Iterator[None]:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        handlers=handlers,
+        force=True,
     )
     try:
         yield
@@ -151,7 +166,9 @@ def progress(iterable=None, *, total: int | None = None, unit: str, label: str):
     """A progress bar with rate and time left on a terminal; a plain line every ten seconds anywhere else."""
     if sys.stderr.isatty():
         return tqdm(iterable, total=total, unit=unit, desc=label, dynamic_ncols=True)
-    return _LogLines(iterable, total=total, unit=unit, desc=label, mininterval=10, file=_LineWriter(), ascii=True)
+    return _LogLines(
+        iterable, total=total, unit=unit, desc=label, mininterval=10, file=_LineWriter(), ascii=True
+    )
 
 
 class _LogLines(tqdm):
