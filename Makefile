@@ -10,7 +10,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test test-fast test-crash test-cluster lint format lock clean
+.PHONY: help setup demo test test-fast test-crash test-cluster slurm-profile slurm-resume lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,8 +46,20 @@ test-fast: setup ## only the tests that take seconds
 test-crash: setup ## kill -9 and full disks
 	$(BIN)/python -m pytest tests -m crash
 
-test-cluster: setup ## the workflow on a real one-node SLURM
-	$(BIN)/python -m pytest tests -m cluster
+test-cluster: setup ## the workflow on a real one-node SLURM (at most 12 minutes on two cores)
+	@$(SHELL) tests/cluster/install_slurm.sh
+	$(BIN)/python -m pytest tests/cluster -m cluster
+
+SNAKEMAKE_PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
+slurm-profile: ## link profiles/slurm, so that `snakemake --profile slurm` works from anywhere
+	@mkdir -p "$(SNAKEMAKE_PROFILES)"
+	@if [ -e "$(SNAKEMAKE_PROFILES)/slurm" ] && [ ! -L "$(SNAKEMAKE_PROFILES)/slurm" ]; then \
+	  echo "$(SNAKEMAKE_PROFILES)/slurm is a profile of your own; rename it or use --profile $(CURDIR)/profiles/slurm"; exit 1; fi
+	@ln -sfn "$(CURDIR)/profiles/slurm" "$(SNAKEMAKE_PROFILES)/slurm"
+	@echo "$(SNAKEMAKE_PROFILES)/slurm -> $(CURDIR)/profiles/slurm"
+
+slurm-resume: setup ## go on after a killed main process: wait for its jobs, unlock, rerun (ARGS="--configfile ...", WAIT=--cancel)
+	$(BIN)/python workflow/scripts/slurm_resume.py $(WAIT) -- --profile profiles/slurm $(ARGS)
 
 lint: setup ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -58,9 +70,10 @@ format: setup ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-lock: setup ## pin and hash everything that envs/requirements.in asks for
-	cd envs && ../$(BIN)/uv pip compile --quiet --python ../$(BIN)/python --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --override overrides.txt requirements.in -o requirements-cpu.txt
+COMPILE = ../$(BIN)/uv pip compile --quiet --python ../$(BIN)/python --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock: setup ## pin and hash what envs/requirements.in and requirements-gpu.in ask for
+	cd envs && $(COMPILE) --override overrides.txt requirements.in -o requirements-cpu.txt
+	cd envs && $(COMPILE) --override overrides.txt --override overrides-gpu.txt requirements-gpu.in -o requirements-gpu.txt
 
 clean: ## remove results (downloads and the environment stay)
 	rm -rf results

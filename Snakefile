@@ -25,6 +25,10 @@ except ConfigError as error:
 report: "workflow/report/workflow.rst"
 
 
+# for --sdm apptainer: built from containers/nmfp-cpu.def or nmfp-gpu.def
+container: "containers/nmfp.sif"
+
+
 include: "rules/common.smk"
 include: "rules/download.smk"
 include: "rules/demo.smk"
