@@ -102,8 +102,11 @@ class KerasEngine:
         if backend == "tensorflow":
             import tensorflow as tf
 
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
+            try:
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                tf.config.threading.set_inter_op_parallelism_threads(1)
+            except RuntimeError:
+                log.info("TensorFlow was started before; it keeps its number of threads")
         from nmfp.fingerprinter import load_fingerprinter
 
         self._fingerprinter = load_fingerprinter(folder)

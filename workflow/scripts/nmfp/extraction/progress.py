@@ -48,8 +48,9 @@ class Progress:
         units: finished ones, by name.
     """
 
-    def __init__(self, folder: str | Path, dimension: int, commit_seconds: float = COMMIT_SECONDS):
-        self.folder, self.dimension, self.commit_seconds = Path(folder), dimension, commit_seconds
+    def __init__(self, folder: str | Path, dimension: int, commit_seconds: float | None = None):
+        self.folder, self.dimension = Path(folder), dimension
+        self.commit_seconds = COMMIT_SECONDS if commit_seconds is None else commit_seconds
         self.folder.mkdir(parents=True, exist_ok=True)
         self.units: dict[str, Unit] = {}
         self._open: dict[str, Unit] = {}

@@ -1,0 +1,66 @@
+"""The exported graph: complete, float32, tied to its model."""
+
+import shutil
+
+import numpy as np
+import openvino
+import pytest
+from nmfp import openvino_graph
+from nmfp.errors import NmfpError
+from nmfp.model_folder import read_model
+
+
+def test_graph_takes_int16_of_any_batch_and_keeps_float32(small_model):
+    graph = openvino_graph.read_graph(small_model, read_model(small_model)["digest"])
+    assert graph.inputs[0].get_partial_shape().to_string() == "[?,8000]"
+    assert graph.inputs[0].get_element_type() == openvino.Type.i16
+    types = {
+        op.get_output_element_type(0).to_string()
+        for op in graph.get_ops()
+        if op.get_type_name() == "Constant"
+    }
+    assert "f16" not in types and "bf16" not in types
+
+
+def test_export_agrees_with_the_keras_graph(small_model, melody):
+    from nmfp.fingerprinter import load_fingerprinter
+
+    segments = np.stack([melody(8000, seed) for seed in range(5)])
+    graph = openvino_graph.read_graph(small_model, read_model(small_model)["digest"])
+    compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert np.abs(compiled(segments)[0] - load_fingerprinter(small_model)(segments)).max() < 1e-4
+
+
+def test_export_twice_leaves_one_graph_and_nothing_else(small_model, tmp_path):
+    from nmfp.fingerprinter import load_fingerprinter
+
+    folder = shutil.copytree(small_model, tmp_path / "model")
+    before = sorted(path.name for path in folder.iterdir())
+    openvino_graph.export(load_fingerprinter(folder).graph, folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert (folder / openvino_graph.WEIGHTS).read_bytes() == (
+        small_model / openvino_graph.WEIGHTS
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("name", [openvino_graph.GRAPH, openvino_graph.WEIGHTS])
+def test_missing_or_damaged_graph_is_one_sentence(small_model, tmp_path, name):
+    folder = shutil.copytree(small_model, tmp_path / "model")
+    digest = read_model(folder)["digest"]
+    (folder / name).write_bytes(b"<?xml")
+    with pytest.raises(NmfpError, match="cannot be read"):
+        openvino_graph.read_graph(folder, digest)
+    (folder / name).unlink()
+    with pytest.raises(NmfpError, match=f"{name} does not exist"):
+        openvino_graph.read_graph(folder, digest)
+
+
+@pytest.mark.slow
+def test_export_from_another_process(small_model, tmp_path):
+    folder = shutil.copytree(small_model, tmp_path / "model")
+    (folder / openvino_graph.GRAPH).unlink()
+    openvino_graph._export_elsewhere(folder, read_model(folder)["digest"])
+    openvino_graph.read_graph(folder, read_model(folder)["digest"])
+    (folder / "fingerprinter.weights.h5").unlink()
+    with pytest.raises(NmfpError, match="could not be written"):
+        openvino_graph._export_elsewhere(folder, read_model(folder)["digest"])
