@@ -1,5 +1,230 @@
-"""The paper's data, fetched and checked; see config/sources.tsv.
+"""The paper's data, fetched, checked, unpacked and listed; config/sources.tsv says what there is, docs/paper_data.md how.
 
-INPUTS   the network
-OUTPUTS  resources/<archive>, data/{music,noise,room,microphone}/files.csv
+INPUTS   the network, or files put into <paths.downloads>/archives by hand
+OUTPUTS  <downloads>/receipts/<source>.json and <source>.unpacked.json; data/{music,noise,room,microphone}/files.csv;
+         with dataset.source archive also the queries; models/<name>/ below downloads by the target `weights`
+STEPS    fetch with curl and check; unpack; list with roles. Archives and their members are no declared outputs: Snakemake
+         would delete a terabyte before every attempt
 """
+
+from nmfp.datasets.sources import (
+    degradation_sets,
+    describe_plan,
+    find_table,
+    music_sets,
+    needed_rows,
+    read_sources,
+    rows_of,
+)
+from nmfp.errors import NmfpError
+
+DOWNLOADS = config["paths"]["downloads"]
+RECEIPTS = f"{DOWNLOADS}/receipts"
+PUBLISHED = {
+    "nmfp-triplet": "weights_triplet",
+    "nmfp-multiposcon": "weights_multiposcon",
+}
+
+try:
+    SOURCE_TABLE = str(find_table(config["paths"]["sources"], workflow.basedir))
+    SOURCES = read_sources(SOURCE_TABLE)
+    if workflow.is_main_process:
+        plan = describe_plan(
+            needed_rows(config["dataset"], SOURCES), SOURCES, DOWNLOADS
+        )
+        if plan:
+            print(plan, file=sys.stderr)
+except NmfpError as error:
+    sys.exit(f"{error}")
+
+
+def unpacked_sets(sets):
+    """The receipts of everything that these sets are made of."""
+    names = [name for set_name in sets for name in rows_of(SOURCES, set_name)]
+    return [f"{RECEIPTS}/{name}.unpacked.json" for name in names]
+
+
+wildcard_constraints:
+    source="|".join(SOURCES),
+    published="|".join(PUBLISHED),
+
+
+rule download:
+    output:
+        receipt=f"{RECEIPTS}/{{source}}.json",
+    log:
+        f"{LOGS}/download/{{source}}.log",
+    retries: 2
+    localrule: True
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=2880,
+    params:
+        version=VERSION["download"],
+        # not the address: a new mirror must not fetch anew
+        content=lambda wildcards: SOURCES[wildcards.source].content_key(),
+        downloads=DOWNLOADS,
+        table=SOURCE_TABLE,
+    script:
+        "../workflow/scripts/download.py"
+
+
+rule unpack:
+    input:
+        receipt=f"{RECEIPTS}/{{source}}.json",
+    output:
+        manifest=f"{RECEIPTS}/{{source}}.unpacked.json",
+    log:
+        f"{LOGS}/unpack/{{source}}.log",
+    localrule: True
+    conda:
+        "../envs/cpu.yaml"
+    threads: 4
+    resources:
+        mem_mb=2000,
+        runtime=2880,
+    params:
+        version=VERSION["unpack"],
+        downloads=DOWNLOADS,
+        table=SOURCE_TABLE,
+        keep_archives=config["dataset"]["keep_archives"],
+    script:
+        "../workflow/scripts/unpack.py"
+
+
+rule weights:
+    input:
+        expand(f"{DOWNLOADS}/models/{{published}}/model.json", published=PUBLISHED),
+    localrule: True
+
+
+rule import_weights:
+    input:
+        lambda wildcards: f"{RECEIPTS}/{PUBLISHED[wildcards.published]}.unpacked.json",
+    output:
+        config=f"{DOWNLOADS}/models/{{published}}/config.yaml",
+        info=f"{DOWNLOADS}/models/{{published}}/model.json",
+        weights=f"{DOWNLOADS}/models/{{published}}/fingerprinter.weights.h5",
+        graph=f"{DOWNLOADS}/models/{{published}}/fingerprinter.xml",
+        graph_weights=f"{DOWNLOADS}/models/{{published}}/fingerprinter.bin",
+    log:
+        f"{LOGS}/import_weights/{{published}}.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        version=VERSION["import_weights"],
+        checkpoint=f"{DOWNLOADS}/{{published}}",
+    script:
+        "../workflow/scripts/import_weights.py"
+
+
+if config["dataset"]["source"] in ("fma", "archive"):
+
+    rule list_degradations:
+        input:
+            lambda wildcards: unpacked_sets(
+                degradation_sets(config["dataset"], wildcards.degradation)
+            ),
+        output:
+            files=f"{DATA}/{{degradation}}/files.csv",
+        log:
+            f"{LOGS}/list_degradations/{{degradation}}.log",
+        localrule: True
+        conda:
+            "../envs/cpu.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            version=VERSION["list_degradations"],
+            sets=lambda wildcards: degradation_sets(
+                config["dataset"], wildcards.degradation
+            ),
+            check_counts=config["dataset"]["fma"]["check_counts"],
+            downloads=DOWNLOADS,
+            table=SOURCE_TABLE,
+        script:
+            "../workflow/scripts/list_degradations.py"
+
+
+if config["dataset"]["source"] == "fma":
+
+    rule list_fma:
+        input:
+            unpacked_sets(music_sets(config["dataset"])),
+            [
+                config["dataset"]["fma"][key]
+                for key in ("training_ids", "validation_ids", "query_ids")
+                if config["dataset"]["fma"][key] is not None
+            ],
+        output:
+            files=f"{DATA}/music/files.csv",
+        log:
+            f"{LOGS}/list_fma.log",
+        localrule: True
+        conda:
+            "../envs/cpu.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            version=VERSION["list_fma"],
+            fma={
+                key: value
+                for key, value in config["dataset"]["fma"].items()
+                if key != "degradations"
+            },
+            downloads=DOWNLOADS,
+            table=SOURCE_TABLE,
+        script:
+            "../workflow/scripts/list_fma.py"
+
+
+if config["dataset"]["source"] == "archive":
+
+    ruleorder: archive_queries > queries
+
+    rule list_archive:
+        input:
+            unpacked_sets(music_sets(config["dataset"])),
+        output:
+            files=f"{DATA}/music/files.csv",
+        log:
+            f"{LOGS}/list_archive.log",
+        localrule: True
+        conda:
+            "../envs/cpu.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            version=VERSION["list_archive"],
+            downloads=DOWNLOADS,
+        script:
+            "../workflow/scripts/list_archive.py"
+
+    rule archive_queries:
+        input:
+            tracks=f"{DATA}/queries/tracks.csv",
+        output:
+            provenance=f"{DATA}/queries/provenance.csv",
+            degraded_shifted=f"{DATA}/queries_degraded_shifted/tracks.csv",
+            clean_shifted=f"{DATA}/queries_clean_shifted/tracks.csv",
+        log:
+            f"{LOGS}/archive_queries.log",
+        conda:
+            "../envs/cpu.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=120,
+        params:
+            version=VERSION["archive_queries"],
+            seconds=config["queries"]["seconds"],
+            downloads=DOWNLOADS,
+        script:
+            "../workflow/scripts/archive_queries.py"

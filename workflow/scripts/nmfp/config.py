@@ -41,6 +41,17 @@ def validate_config(config: dict) -> dict:
                 "dataset.folder: training_share, validation_share and unknown_share add up to 1 or more,"
                 " so no track is left for the database; lower one of them."
             )
+    if source == "archive":
+        if other := set(config["queries"]["evaluate"]) - {"degraded_shifted", "clean_shifted"}:
+            raise ConfigError(
+                f"queries.evaluate names {min(other)}, which the archive does not hold (dataset.source is archive);"
+                " it holds degraded_shifted and clean_shifted."
+            )
+    if source == "fma":
+        for key in ("training_ids", "validation_ids", "query_ids"):
+            path = config["dataset"]["fma"][key]
+            if path is not None and not Path(path).is_file():
+                raise ConfigError(f"dataset.fma.{key}: {path} is no file; correct the path or set it to null.")
     for name in config["evaluation"]["indexes"]:
         if name not in config["indexes"]:
             known = ", ".join(config["indexes"])

@@ -5,6 +5,12 @@ Every rule therefore carries its stage's number as a param: raise it in the comm
 """
 
 VERSION = {
+    "download": 1,
+    "unpack": 1,
+    "list_archive": 1,
+    "list_degradations": 1,
+    "archive_queries": 1,
+    "import_weights": 1,
     "demo_music": 1,
     "demo_degradations": 1,
     "list_folder": 1,

@@ -88,12 +88,18 @@ def _fill(roles: pd.Series, places: pd.Series, bounds: dict[str, tuple[float, fl
 
 
 def draw(
-    tracks: pd.DataFrame, count: int | None, minimum_samples: int, seed: int, purpose: str
+    tracks: pd.DataFrame,
+    count: int | None,
+    minimum_samples: int,
+    seed: int,
+    purpose: str,
+    first: frozenset[str] = frozenset(),
 ) -> pd.DataFrame:
     """`count` of the tracks that are long enough (None: all of them), drawn by seed, in their own order.
 
     Args:
         purpose: "queries" (from the database) or "unknown"; also the name in messages.
+        first: ids that are taken before any other is drawn.
 
     Raises:
         NmfpError: fewer tracks are long enough than are asked for, or none of the queries' is.
@@ -106,12 +112,12 @@ def draw(
     needed = count if count is not None else (1 if purpose == "queries" else 0)
     if len(long_enough) < needed:
         raise NmfpError(
-            f"{key} asks for {needed} tracks of at least {minimum_samples / SAMPLE_RATE:g} s, but the {source} "
+            f"{key} asks for {needed} tracks of at least {minimum_samples / SAMPLE_RATE:g} s; the {source} "
             f"corpus has {len(long_enough)}; lower {key}, set it to null (all there are), or add music."
         )
     if count is None:
         return long_enough
-    places = long_enough["id"].map(lambda name: uniform(seed, purpose, name))
+    places = long_enough["id"].map(lambda name: uniform(seed, purpose, name) - (name in first))
     return long_enough.loc[sorted(places.sort_values(kind="stable").index[:count])]
 
 
@@ -126,7 +132,8 @@ def split_music(
     """The corpora of an experiment: disjoint, but for the queries, which are tracks of the database.
 
     Args:
-        tracks: usable tracks; columns `id, role, samples` and whatever else is to be kept.
+        tracks: usable tracks; columns `id, role, samples` and whatever else is to be kept. The role
+            `query` is a track of the database that is among the queries whoever else is drawn.
         shares, seed: as `assign_roles`.
         minimum_samples: length that a query's track needs.
 
@@ -134,6 +141,8 @@ def split_music(
         NmfpError: as `assign_roles` and `draw`, or a corpus without which nothing works is empty.
     """
     tracks = tracks.reset_index(drop=True)
+    asked_first = tracks["role"] == "query"
+    tracks.loc[asked_first, "role"] = "database"
     tracks["role"] = assign_roles(tracks, shares, seed)
     corpora = {role: tracks[tracks["role"] == role] for role in MUSIC_ROLES}
     for role in ("train", "database"):
@@ -141,7 +150,8 @@ def split_music(
             raise NmfpError(
                 f"No usable track has the role {role}; add music or correct the shares in dataset.folder."
             )
-    corpora["queries"] = draw(corpora["database"], query_count, minimum_samples, seed, "queries")
+    first = frozenset(tracks["id"][asked_first])
+    corpora["queries"] = draw(corpora["database"], query_count, minimum_samples, seed, "queries", first)
     corpora["unknown"] = draw(corpora["unknown"], unknown_count, minimum_samples, seed, "unknown")
     return corpora
 

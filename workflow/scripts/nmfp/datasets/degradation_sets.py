@@ -1,0 +1,201 @@
+"""Noise, rooms and microphones of the paper, with its exact splits (specification, section 8)."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nmfp.datasets.fma import FILE_COLUMNS, find_audio
+from nmfp.errors import NmfpError
+from nmfp.files import atomic
+
+SPLIT_SEED = 27  # the paper's; the splits do not follow the experiment's seed
+TEST_SHARE = 0.2
+OPENAIR_TEST_ROOMS = frozenset(
+    "spring-lane-building-university-york r1-nuclear-reactor-hall koli-national-park-summer"
+    " sports-centre-university-york terrys-typing-room wheldrake-wood maes-howe".split()
+)
+AACHEN_ROOMS = {
+    "lecture": "train",
+    "meeting": "train",
+    "office": "train",
+    "stairway": "train",
+    "aula_carolina": "test",
+    "booth": "test",
+}
+_AACHEN_NAME = re.compile(r"air_binaural_(?P<room>[a-z_]+)_(?P<channel>[01])_(?P<head>[01])_\d+(_\d+)*$")
+_DIRECTIONS = re.compile(r"(Bidirect|Cardioid|Hyper|Omni)$")
+Row = tuple[str, str, str, str]
+
+
+def tut(folder: str | Path, name: str, role: str) -> list[Row]:
+    """TUT Acoustic Scenes 2016: the development set is for training, the evaluation set for testing."""
+    return [_row(name, p, folder, role) for p in _found(find_audio(folder, ".wav"), folder, "wav files")]
+
+
+def mit(folder: str | Path) -> list[Row]:
+    """MIT's survey, split with classes of duration: steps of 0.25 s, the last from 1.75 s on."""
+    paths = _found(find_audio(folder, ".wav"), folder, "wav files")
+    return _split(paths, folder, "mit", [_duration_class(p) for p in paths])
+
+
+def _duration_class(path: Path) -> int:
+    frames, rate, _ = _header(path)
+    return min(round(frames * 8000 / rate) // 2000, 7)
+
+
+def _split(paths: list[Path], folder: str | Path, name: str, classes: list[int]) -> list[Row]:
+    from sklearn.model_selection import train_test_split
+
+    try:
+        _, test = train_test_split(paths, test_size=TEST_SHARE, random_state=SPLIT_SEED, stratify=classes)
+    except ValueError as error:
+        raise NmfpError(f"{folder} cannot be split by classes of duration ({error}); complete it.") from None
+    return [_row(name, p, folder, "test" if p in set(test) else "train") for p in paths]
+
+
+def openair(folder: str | Path) -> list[Row]:
+    """OpenAIR: the mono and stereo responses of each room, split by room."""
+    paths = [p for p in find_audio(folder, ".wav") if p.parent.name in ("mono", "stereo")]
+    _found(paths, folder, "responses in <room>/mono or <room>/stereo")
+    return [
+        _row("openair", p, folder, "test" if p.parent.parent.name in OPENAIR_TEST_ROOMS else "train")
+        for p in paths
+    ]
+
+
+def aachen(folder: str | Path, wav_folder: str | Path) -> list[Row]:
+    """Aachen AIR: binaural channels measured without the dummy head, split by room, written as WAV.
+
+    Args:
+        folder: holds .mat files (variables h_air and air_info.fs).
+        wav_folder: 32-bit float WAVs at the original rate, peak 1, go there.
+
+    Raises:
+        NmfpError: no such files, or one that cannot be read.
+    """
+    rows = []
+    for path in find_audio(folder, ".mat"):
+        match = _AACHEN_NAME.match(path.stem)
+        if not match or match["head"] != "0" or match["room"] not in AACHEN_ROOMS:
+            continue
+        target = Path(wav_folder) / f"{path.stem}.wav"
+        if not target.exists():
+            _write_response(path, target)
+        rows.append((f"aachen/{target.name}", str(target), AACHEN_ROOMS[match["room"]], ""))
+    return _found(rows, folder, "air_binaural_*.mat without dummy head")
+
+
+def _write_response(path: Path, target: Path) -> None:
+    import scipy.io
+    import soundfile
+
+    try:
+        content = scipy.io.loadmat(
+            path, squeeze_me=True, struct_as_record=True, variable_names=["h_air", "air_info"]
+        )
+        response = np.asarray(content["h_air"], dtype=np.float64).reshape(-1)
+        rate = int(content["air_info"]["fs"][()])
+    except (OSError, ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
+        raise NmfpError(f"{path} holds no response of Aachen AIR (h_air, air_info.fs: {error}).") from None
+    peak = np.abs(response).max(initial=0)
+    if not np.isfinite(peak) or peak == 0:
+        raise NmfpError(f"{path}: h_air is empty, silent or not finite.")
+    with atomic(target) as temporary:
+        soundfile.write(temporary, (response / peak).astype(np.float32), rate, subtype="FLOAT")
+
+
+def microphone_name(path: Path) -> str | None:
+    """The microphone that a response belongs to, whatever its directional pattern and distance."""
+    for part in (path.stem, *(parent.name for parent in path.parents)):
+        if match := re.match(r"(.+?)_\d+c?m(_|$)", part):
+            return _DIRECTIONS.sub("", match[1].split("_")[0])
+    return None
+
+
+def microphones(folder: str | Path) -> list[Row]:
+    """Normalised microphone responses at multiples of 60 degrees, split by microphone."""
+    from sklearn.model_selection import train_test_split
+
+    by_name: dict[str, list[Path]] = {}
+    for path in find_audio(folder, ".wav"):
+        angle = re.search(r"_(\d+)Deg(_|$)", path.stem)
+        name = microphone_name(path)
+        normalised = "normalised" in path.relative_to(folder).as_posix().lower()
+        if angle and name and normalised and int(angle[1]) % 60 == 0:
+            by_name.setdefault(name, []).append(path)
+    _found(list(by_name), folder, "normalised responses named <microphone>_<distance>_<degrees>Deg")
+    try:
+        _, test = train_test_split(sorted(by_name), test_size=TEST_SHARE, random_state=SPLIT_SEED)
+    except ValueError as error:
+        raise NmfpError(f"{folder}: its microphones cannot be split ({error}); is it complete?") from None
+    return [
+        _row("microphones", p, folder, "test" if name in test else "train")
+        for name, paths in sorted(by_name.items())
+        for p in paths
+    ]
+
+
+def nafp(folder: str | Path, kind: str) -> list[Row]:
+    """NAFP's own noise (kind bg) or responses (kind ir), split as they come: folders tr and ts."""
+    roots = sorted(p for p in Path(folder).rglob(kind) if p.is_dir() and p.parent.name == "aug")
+    _found(roots, folder, f"folder aug/{kind}")
+    rows = []
+    for side, role in (("tr", "train"), ("ts", "test")):
+        paths = find_audio(roots[0] / side, ".wav") if (roots[0] / side).is_dir() else []
+        if kind == "bg":  # one folder deep: below lie one-second scraps that are not in the published counts
+            paths = [p for p in paths if p.parent.parent == roots[0] / side]
+        rows += [_row(f"nafp/{side}", p, roots[0] / side, role) for p in paths]
+    return _found(rows, folder, f".wav files in aug/{kind}/tr and ts")
+
+
+def check_counts(rows: Iterable[Row], expected: dict[str, int], set_name: str, prefix: str = "") -> None:
+    """Hold what was found against the counts of sources.tsv.
+
+    Args:
+        rows: files; each channel of a file counts.
+        prefix: of the keys, such as noise_ in noise_train.
+
+    Raises:
+        NmfpError: a number differs; says both.
+    """
+    found = {"train": 0, "test": 0}
+    for row in rows:
+        found[row[2]] += _header(Path(row[1]))[2]
+    for role, n in found.items():
+        wanted = expected.get(f"{prefix}{role}")
+        if wanted is not None and n != wanted:
+            raise NmfpError(
+                f"{set_name} gives {n} {role} recordings, but sources.tsv expects"
+                f" {prefix}{role}={wanted}: complete the"
+                " set, correct the table, or set dataset.fma.check_counts to false to take what there is."
+            )
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows as a files.csv."""
+    return pd.DataFrame(rows, columns=FILE_COLUMNS)
+
+
+def _header(path: Path) -> tuple[int, int, int]:
+    """Frames, sampling rate and channels of a WAV; a broken one counts as one channel and fails in the
+    conversion."""
+    import soundfile
+
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError):
+        return 0, 8000, 1
+    return info.frames, info.samplerate, info.channels
+
+
+def _row(name: str, path: Path, folder: str | Path, role: str) -> Row:
+    return f"{name}/{path.relative_to(folder).as_posix()}", str(path), role, ""
+
+
+def _found(items: list, folder: str | Path, what: str) -> list:
+    if not items:
+        raise NmfpError(f"{folder} holds no {what}; put the set there as config/sources.tsv lays it out.")
+    return items
