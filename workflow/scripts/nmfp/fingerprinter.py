@@ -5,6 +5,8 @@ Eight blocks of separable-like convolutions (1x3 on time, 3x1 on frequency, each
 through a small head of its own (Chang et al. 2021). The heads are one batched product, not 128 layers.
 """
 
+import functools
+import math
 from pathlib import Path
 
 import keras
@@ -84,11 +86,69 @@ class UnitLength(keras.layers.Layer):
         return input_shape
 
 
+@keras.saving.register_keras_serializable("nmfp")
+class ElementNormalization(keras.layers.LayerNormalization):
+    """Layer normalisation over (F, T, C) with an affine per element; trains faster on a CPU under TensorFlow.
+
+    There the generic reductions and broadcasts take more than half of a training step; as matrix products with a vector, and
+    with the gradient written out, they take half as long. Everywhere else the compiler fuses the plain form.
+    """
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault("axis", (1, 2, 3))
+        super().__init__(**kwargs)
+
+    def call(self, inputs, training=False):
+        """See the class."""
+        if not (training and _plain_tensorflow_cpu()) or self.compute_dtype != "float32":
+            return super().call(inputs)
+        shape = inputs.shape[1:]
+        n = math.prod(shape)
+        flat = _normalize_rows(
+            ops.reshape(inputs, (-1, n)), ops.reshape(self.gamma, (n,)), ops.reshape(self.beta, (n,)), self.epsilon
+        )
+        return ops.reshape(flat, (-1, *shape))
+
+
+@functools.cache
+def _plain_tensorflow_cpu() -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
+def _normalize_rows(x, gamma, beta, epsilon):
+    """Rows (B, n) to zero mean and unit variance, times gamma (n,), plus beta (n,)."""
+    n = x.shape[1]
+    average = ops.full((n, 1), 1 / n)
+
+    @ops.custom_gradient
+    def normalize(x, gamma, beta):
+        mean = ops.matmul(x, average)
+        variance = ops.maximum(ops.matmul(ops.square(x), average) - ops.square(mean), 0)
+        inverse = ops.rsqrt(variance + epsilon)
+        unit = x * inverse - mean * inverse
+
+        def gradient(*upstream, **kwargs):
+            dy = upstream[0]
+            dy_unit = dy * unit
+            column = ops.reshape(gamma, (n, 1)) / n
+            ones = ops.ones((1, ops.shape(dy)[0]))
+            dx = (dy * gamma - (unit * ops.matmul(dy_unit, column) + ops.matmul(dy, column))) * inverse
+            return dx, ops.reshape(ops.matmul(ones, dy_unit), (n,)), ops.reshape(ops.matmul(ones, dy), (n,))
+
+        return unit * gamma + beta, gradient
+
+    return normalize(x, gamma, beta)
+
+
 def _normalization(kind: str, dtype: str, name: str) -> keras.layers.Layer:
     if kind == "batch":
         return keras.layers.BatchNormalization(epsilon=EPSILON, dtype=dtype, name=name)
-    axis = {"element": (1, 2, 3), "channel": -1}[kind]
-    return keras.layers.LayerNormalization(axis=axis, epsilon=EPSILON, dtype=dtype, name=name)
+    kinds = {"element": ElementNormalization, "channel": keras.layers.LayerNormalization}
+    return kinds[kind](epsilon=EPSILON, dtype=dtype, name=name)
 
 
 def build_network(front_end: dict, network: dict, dtype: str | None = None) -> keras.Model:
