@@ -9,7 +9,10 @@ SETTINGS = {"snr_db": [0, 10], "noise": True, "room": True, "microphone": True}
 
 
 @given(
-    length=st.integers(1, 5000), extra=st.integers(0, 9000), shift=st.integers(0, 3000), seed=st.integers(0, 10**6)
+    length=st.integers(1, 5000),
+    extra=st.integers(0, 9000),
+    shift=st.integers(0, 3000),
+    seed=st.integers(0, 10**6),
 )
 def test_both_cuts_lie_inside_and_near_each_other(length, extra, shift, seed):
     cut = draw.draw_cut(length + extra, length, shift, seed, "query", "a", 1)
