@@ -26,8 +26,8 @@ rule merge:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=1000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         version=VERSION["merge"],
         dtype=config["fingerprints"]["dtype"],

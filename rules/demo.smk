@@ -18,8 +18,8 @@ if config["dataset"]["source"] == "demo":
             "../envs/cpu.yaml"
         threads: 8
         resources:
-            mem_mb=2000,
-            runtime=60,
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: 60 * attempt,
         params:
             version=VERSION["demo_music"],
             folder=f"{config['paths']['downloads']}/demo",
@@ -41,8 +41,8 @@ if config["dataset"]["source"] == "demo":
             "../envs/cpu.yaml"
         threads: 2
         resources:
-            mem_mb=2000,
-            runtime=60,
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: 60 * attempt,
         params:
             version=VERSION["demo_degradations"],
             folder=f"{config['paths']['downloads']}/demo",

@@ -78,13 +78,12 @@ rule unpack:
         manifest=f"{RECEIPTS}/{{source}}.unpacked.json",
     log:
         f"{LOGS}/unpack/{{source}}.log",
-    localrule: True
     conda:
         "../envs/cpu.yaml"
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime=2880,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 1440 * attempt,
     params:
         version=VERSION["unpack"],
         downloads=DOWNLOADS,
@@ -114,8 +113,8 @@ rule import_weights:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         version=VERSION["import_weights"],
         checkpoint=f"{DOWNLOADS}/{{published}}",
@@ -220,8 +219,8 @@ if config["dataset"]["source"] == "archive":
         conda:
             "../envs/cpu.yaml"
         resources:
-            mem_mb=2000,
-            runtime=120,
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: 120 * attempt,
         params:
             version=VERSION["archive_queries"],
             seconds=config["queries"]["seconds"],

@@ -48,8 +48,8 @@ rule pack_chunks:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         version=VERSION["pack_chunks"],
         seed=config["seed"],
@@ -71,8 +71,8 @@ rule pack_degradations:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         version=VERSION["pack_degradations"],
         seed=config["seed"],
