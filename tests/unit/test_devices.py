@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from nmfp import devices
@@ -91,6 +92,12 @@ def test_half_a_claim_is_given_back(tmp_path):
             pass
         with claim(1, {}, tmp_path, patience=0) as other:
             assert other == ["1"]
+
+
+@pytest.mark.parametrize(("resources", "gpus"), [({"gpu": 1}, 1), ({"gpu": 0}, 0), ({"mem_mb": 5}, 0)])
+def test_the_rule_says_how_many(resources, gpus):
+    assert devices.requested(SimpleNamespace(resources=resources)) == gpus
+    assert devices.requested(SimpleNamespace()) == 0
 
 
 def test_a_killed_job_holds_nothing(tmp_path):

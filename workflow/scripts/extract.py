@@ -4,6 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from nmfp.devices import claim, requested
 from nmfp.extraction.engines import open_engine
 from nmfp.extraction.partition import fingerprint_tracks, read_partition_tracks, work_key, write_partition
 from nmfp.extraction.progress import Progress
@@ -16,7 +17,7 @@ log = logging.getLogger("nmfp")
 
 def main(snakemake):
     """Contract: rules/extract.smk."""
-    with script_log(snakemake.log[0]):
+    with script_log(snakemake.log[0]), claim(requested(snakemake)):
         model = Path(snakemake.input.info).parent
         model_digest = read_model(model)["digest"]
         tracks = read_partition_tracks(snakemake.input.tracks, snakemake.input.list)

@@ -75,6 +75,11 @@ def claim(
             environment[VISIBLE] = before
 
 
+def requested(snakemake) -> int:
+    """GPUs that a job's rule asks for: 0 after `--resources gpu=0`, or where resources are not given."""
+    return int(getattr(snakemake, "resources", {}).get("gpu", 0) or 0)
+
+
 def _candidates(count: int, environment, installed) -> tuple[list[str], bool]:
     """The devices to choose from, and whether a scheduler has already chosen them for this job alone."""
     if count <= 0:
