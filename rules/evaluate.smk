@@ -24,6 +24,8 @@ rule search:
             "database.json",
         ),
         provenance=lambda wildcards: f"{DATA}/{wildcards.corpus.split('_')[0]}/provenance.csv",
+        query_tracks=f"{DATA}/{{corpus}}/tracks.csv",
+        database_tracks=f"{DATA}/database/tracks.csv",
     output:
         analysis=f"{EVALUATION}/{{model}}/{{index}}/{{corpus}}/analysis.csv",
     log:
@@ -41,6 +43,9 @@ rule search:
         database=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/database",
         queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}",
         nprobe=lambda wildcards: config["indexes"][wildcards.index]["nprobe"],
+        search_parameters=lambda wildcards: config["indexes"][wildcards.index].get(
+            "parameters", ""
+        ),
         evaluation={
             k: config["evaluation"][k]
             for k in ("query_segments", "start_every", "candidates")

@@ -1,0 +1,237 @@
+"""Approximate nearest neighbours by FAISS: train quantisers on a sample, fill block by block, search.
+
+An index is named by a FAISS factory string (https://github.com/facebookresearch/faiss/wiki/The-index-factory):
+`Flat`, `IVF256,Flat`, `IVF256,PQ64x8` (the paper's), `IVF1024,PQ64x4fs,RFlat` (re-ranked), `HNSW32`, or `auto`.
+Distances are squared L2, which orders unit vectors as their inner product does.
+"""
+
+import re
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from nmfp.errors import NmfpError
+from nmfp.files import atomic, generator, read_json, sha256_file, write_json
+
+BLOCK_ROWS = 1 << 16
+# FAISS itself warns below this many training rows a centroid
+ROWS_PER_CENTROID = 39
+FLAT_ROWS = 20_000
+EXHAUSTIVE_ROWS = 1_000_000
+RERANKED_ROWS = 20_000_000
+
+# From 1.14 on FAISS trains product quantisers without BLAS below a threshold that is far too high for sub-quantisers of
+# a few dimensions: 20 times slower on small samples.
+faiss.cvar.distance_compute_blas_threshold = 20
+
+
+def auto_factory(rows: int, dimension: int) -> str:
+    """The index that answers as exact search does in the least time, by the number of rows.
+
+    Exhaustive search while it is cheap; then 4-bit codes that are scanned in registers and re-ranked on the vectors
+    themselves; with inverted lists from a million rows on; without the copy of the vectors where that would not fit
+    in memory (matching scores on the uncompressed fingerprints anyway).
+    """
+    if rows < FLAT_ROWS or dimension % 2:
+        return "Flat"
+    codes = f"PQ{dimension // 2}x4fs"
+    if rows < EXHAUSTIVE_ROWS:
+        return f"{codes},RFlat"
+    lists = 1 << round(np.log2(4 * rows**0.5))
+    if rows < RERANKED_ROWS:
+        return f"IVF{lists},{codes},RFlat"
+    return f"IVF{lists}_HNSW32,PQ{dimension // 2}x8"
+
+
+def resolve_factory(factory: str, rows: int, dimension: int) -> str:
+    """The factory string that `rows` rows can train: fewer lists, uncompressed, or flat when they are too few.
+
+    Args:
+        factory: what the configuration asks for; `auto` chooses by size.
+    """
+    if factory == "auto":
+        factory = auto_factory(rows, dimension)
+    quantiser = re.search(r"PQ\d+(?:\+\d+)?(?:x(\d+))?", factory)
+    if quantiser and rows < ROWS_PER_CENTROID * 2 ** int(quantiser.group(1) or 8):
+        return "Flat"
+    inverted = re.search(r"IVF(\d+)", factory)
+    if inverted and rows < ROWS_PER_CENTROID * int(inverted.group(1)):
+        if rows < ROWS_PER_CENTROID * 2:
+            return "Flat"
+        lists = 1 << int(np.log2(rows / ROWS_PER_CENTROID))
+        factory = factory.replace(inverted.group(0), f"IVF{lists}")
+    return factory
+
+
+def training_rows(resolved: str, rows: int, seed: int) -> np.ndarray:
+    """Rows that the quantisers learn from: int64, ascending, at most 65,536 or 64 a list, drawn by the seed."""
+    inverted = re.search(r"IVF(\d+)", resolved)
+    wanted = max(65_536, 64 * int(inverted.group(1)) if inverted else 0)
+    if rows <= wanted:
+        return np.arange(rows)
+    return np.sort(generator(seed, "index training rows", rows).choice(rows, wanted, replace=False))
+
+
+def train(vectors: np.ndarray, factory: str, seed: int, threads: int = 1) -> tuple[faiss.Index, str]:
+    """An empty index whose quantisers are trained on a bounded, seeded sample of `vectors`.
+
+    Args:
+        vectors: (rows, dimension) float32 or float16, may be a memmap.
+
+    Returns:
+        The index and the factory string it was made from after falling back.
+
+    Raises:
+        NmfpError: FAISS does not know the factory string or cannot make it for this dimension.
+    """
+    faiss.omp_set_num_threads(threads)
+    rows, dimension = vectors.shape
+    if not rows:
+        raise NmfpError("The database holds no fingerprints; nothing can be indexed (see its failures.csv).")
+    resolved = resolve_factory(factory, rows, dimension)
+    try:
+        index = faiss.index_factory(dimension, resolved, faiss.METRIC_L2)
+        _skip_polysemous_training(index)
+        if not index.is_trained:
+            index.train(np.ascontiguousarray(vectors[training_rows(resolved, rows, seed)], dtype=np.float32))
+    except RuntimeError as error:
+        raise NmfpError(
+            f"indexes: the factory string '{factory}' cannot index {rows} fingerprints of {dimension} numbers: "
+            f"{_reason(error)}; see the FAISS index factory."
+        ) from None
+    return index, resolved
+
+
+def fill(
+    index: faiss.Index, vectors: np.ndarray, start: int = 0, stop: int | None = None, threads: int = 1
+) -> None:
+    """Add rows start to stop (exclusive) of `vectors`, block by block; adding needs no retraining."""
+    faiss.omp_set_num_threads(threads)
+    stop = len(vectors) if stop is None else stop
+    for first in range(start, stop, BLOCK_ROWS):
+        index.add(np.ascontiguousarray(vectors[first : min(first + BLOCK_ROWS, stop)], dtype=np.float32))
+
+
+def set_search_parameters(index: faiss.Index, nprobe: int | None = None, parameters: str = "") -> None:
+    """Set the lists to visit, and any other FAISS search parameters such as `k_factor_rf=8` or `efSearch=128`.
+
+    Args:
+        nprobe: inverted lists visited a query; None visits a sixteenth of them, at least 8. No effect without lists.
+
+    Raises:
+        NmfpError: FAISS does not know a parameter for this index.
+    """
+    lists = _lists(index)
+    space = faiss.ParameterSpace()
+    if lists:
+        space.set_index_parameter(index, "nprobe", min(lists, nprobe or max(8, lists // 16)))
+    if isinstance(index, faiss.IndexRefine):
+        # Codes of 4 bits order roughly: take four times as many by the codes, keep the best by the vectors.
+        index.k_factor = 4
+    try:
+        if parameters:
+            space.set_index_parameters(index, parameters)
+    except RuntimeError as error:
+        raise NmfpError(
+            f"indexes: FAISS refuses the search parameters '{parameters}': {_reason(error)}"
+        ) from None
+
+
+def search(
+    index: faiss.Index, queries: np.ndarray, k: int, threads: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest rows of every query.
+
+    Args:
+        queries: (n, dimension) float32.
+
+    Returns:
+        Squared distances (n, k) float32, ascending, and rows (n, k) int64; -1 where the index holds or visits fewer.
+    """
+    faiss.omp_set_num_threads(threads)
+    return index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+
+
+def to_gpu(index: faiss.Index) -> faiss.Index:
+    """The index on every GPU, where faiss-gpu, a device and a GPU form of this index are there; else the index itself."""
+    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+        return index
+    try:
+        return faiss.index_cpu_to_all_gpus(index)
+    except RuntimeError:
+        return index  # no GPU form (fast-scan codes, HNSW): the CPU searches it
+
+
+def write(path: str | Path, index: faiss.Index, info: dict) -> None:
+    """Write `<path>` and, last, the JSON file of the same stem that holds `info` and the SHA-256 of the index file."""
+    with atomic(path) as temporary:
+        faiss.write_index(index, str(temporary))
+    write_json(Path(path).with_suffix(".json"), {**info, "sha256": sha256_file(path)})
+
+
+def describe(factory: str, resolved: str, database_info: dict) -> dict:
+    """What is stored beside an index: how it was made and of which database."""
+    return {
+        "factory": factory,
+        "resolved": resolved,
+        "rows": database_info["rows"],
+        "dimension": database_info["dimension"],
+        "model_digest": database_info["model_digest"],
+        "database_sha256": database_info["sha256"],
+    }
+
+
+def read(path: str | Path, expect: dict, on_disk: bool = False) -> tuple[faiss.Index, dict]:
+    """Read an index and refuse a foreign one.
+
+    Args:
+        expect: keys of its JSON file with the values they must have (dimension, model_digest, rows ...).
+        on_disk: leave inverted lists on the disk and read what a search visits.
+
+    Raises:
+        NmfpError: missing, unreadable, or made from another model or database.
+    """
+    path = Path(path)
+    info = read_json(path.with_suffix(".json"))
+    for key, value in expect.items():
+        if info.get(key) != value:
+            raise NmfpError(
+                f"{path} does not fit: its {key} is {info.get(key)}, wanted is {value}; "
+                "it was made from another database or model, delete its folder and build it again."
+            )
+    try:
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP if on_disk else 0)
+    except RuntimeError as error:
+        raise NmfpError(
+            f"{path} cannot be read as a FAISS index ({_reason(error)}); delete it and run again."
+        ) from None
+    if index.d != info.get("dimension"):
+        raise NmfpError(
+            f"{path} holds vectors of {index.d} numbers, its JSON file says {info.get('dimension')}."
+        )
+    return index, info
+
+
+def _skip_polysemous_training(index: faiss.Index) -> None:
+    """The factory asks for codes whose Hamming distance means something; nobody here uses it, and it takes 2 s a code byte."""
+    part = index
+    while part is not None:
+        part = faiss.downcast_index(part)
+        if hasattr(part, "do_polysemous_training"):
+            part.do_polysemous_training = False
+        part = next((getattr(part, name) for name in ("base_index", "index") if hasattr(part, name)), None)
+
+
+def _lists(index: faiss.Index) -> int:
+    """Number of inverted lists at any depth, 0 without."""
+    try:
+        return faiss.extract_index_ivf(index).nlist
+    except RuntimeError:
+        return 0
+
+
+def _reason(error: RuntimeError) -> str:
+    """What FAISS says, without the place in its source."""
+    text = str(error).splitlines()[0]
+    return text.split(": ", 2)[-1][:200]

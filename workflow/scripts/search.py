@@ -1,0 +1,58 @@
+"""Search all queries, align, score; one row a sequence in analysis.csv."""
+
+import logging
+
+import pandas as pd
+from nmfp import index
+from nmfp.database import open_fingerprints
+from nmfp.errors import NmfpError
+from nmfp.evaluation import Plan, analyse, bounds_of, by_index, place_queries, truth_of
+from nmfp.files import progress, read_csv, script_log, write_csv
+
+log = logging.getLogger("nmfp")
+
+
+def main(snakemake):
+    """Contract: rules/evaluate.smk."""
+    with script_log(snakemake.log[0]):
+        params, corpus, threads = snakemake.params, snakemake.wildcards.corpus, snakemake.threads
+        database, queries = open_fingerprints(params.database), open_fingerprints(params.queries)
+        if queries.info["model_digest"] != database.info["model_digest"]:
+            raise NmfpError(
+                f"{params.queries} and {params.database} come from different models; extract both again."
+            )
+        searched, _ = index.read(
+            snakemake.input.index,
+            {"model_digest": database.info["model_digest"], "database_sha256": database.info["sha256"]},
+        )
+        index.set_search_parameters(searched, params.nprobe, params.search_parameters)
+        evaluation = params.evaluation
+        plan = Plan(
+            tuple(sorted(evaluation["query_segments"])), evaluation["start_every"], evaluation["candidates"]
+        )
+        bounds, tracks = bounds_of(database)
+        names = ["id", "path"]
+        track_paths = read_csv(snakemake.input.database_tracks, names).set_index("id")["path"]
+        query_paths = read_csv(snakemake.input.query_tracks, names).set_index("id")["path"]
+        truth = truth_of(
+            queries.tracks,
+            read_csv(snakemake.input.provenance, ["id", "track_id"], text=("id", "track_id")),
+            query_paths.to_dict(),
+            tracks["id"],
+            corpus.endswith("_shifted"),
+        )
+        paths = tracks["id"].map(track_paths).fillna(tracks["id"]).to_numpy(object)
+        neighbours = by_index(index.to_gpu(searched), plan.candidates, threads)
+        tables = []
+        found = place_queries(queries, database, neighbours, plan, threads)
+        for part, answers in progress(found, unit="batch", label="search"):
+            tables.append(analyse(part, answers, truth, bounds, paths))
+        if not tables:
+            raise NmfpError(f"{params.queries} holds no queries; see its failures.csv.")
+        analysis = pd.concat(tables, ignore_index=True)
+        write_csv(snakemake.output.analysis, analysis)
+        log.info("%d sequences, %d without an answer", len(analysis), int(analysis["score"].isna().sum()))
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,26 @@
+"""Train an index's quantisers on a seeded sample of the database; an empty index is written."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from nmfp import index
+from nmfp.files import read_json, script_log
+
+log = logging.getLogger("nmfp")
+
+
+def main(snakemake):
+    """Contract: rules/index.smk."""
+    with script_log(snakemake.log[0]):
+        info = read_json(snakemake.input.info)
+        vectors = np.load(snakemake.input.fingerprints, mmap_mode="r")
+        asked = snakemake.params.factory
+        trained, resolved = index.train(vectors, asked, snakemake.params.seed, snakemake.threads)
+        if resolved != asked:
+            log.info("%s for %d fingerprints instead of %s", resolved, len(vectors), asked)
+        index.write(Path(snakemake.output.index), trained, index.describe(asked, resolved, info))
+
+
+if __name__ == "__main__":
+    main(snakemake)  # noqa: F821
