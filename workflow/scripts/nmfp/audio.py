@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from nmfp.containers import ends_inside_ogg_page, stated_seconds
 from nmfp.errors import NmfpError
 from nmfp.files import atomic
 from nmfp.segments import SAMPLE_RATE
@@ -32,10 +33,6 @@ CONTAINERS = (
     "wav,w64,flac,mp3,ogg,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,aiff,au,caf,wv,ape,ac3,eac3,amr,"
     "amrnb,amrwb"
 )
-# Containers whose header states the length; elsewhere FFmpeg guesses it from the bit rate.
-STATING_LENGTH = {"wav", "w64", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "aiff", "caf", "wv", "ape"}
-# A WAV written to a pipe says that it is 2 or 4 GiB long, whatever it is.
-UNKNOWN_WAV_BYTES = 0x7F000000
 TRUNCATED_SECONDS, TRUNCATED_SHARE = 0.25, 0.01
 CORRUPT_SHARE = 0.1
 BLOCK_SECONDS = 10
@@ -81,7 +78,9 @@ def read_header(path: str | Path) -> Header:
     with closing(_open(path)) as container:
         stream = _audio_stream(path, container)
         context = stream.codec_context
-        return Header(context.sample_rate, context.channels, _stated_seconds(path, container, stream))
+        return Header(
+            context.sample_rate, context.channels, stated_seconds(path, container.format.name, stream)
+        )
 
 
 def stream(
@@ -131,12 +130,12 @@ def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
     """
     with closing(_open(path)) as container:
         audio = _audio_stream(path, container)
-        stated = _stated_seconds(path, container, audio)
+        stated = stated_seconds(path, container.format.name, audio)
         packets = bad = 0
         seconds = 0.0
         frames: list[np.ndarray] = []
         form = None
-        for packet in _packets(path, container, audio):
+        for packet in _packets(container, audio, stopped := []):
             packets += 1
             try:
                 decoded = packet.decode()
@@ -159,7 +158,9 @@ def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
         raise AudioError(path, "no samples in it")
     if is_short(seconds, stated):
         raise TruncatedAudio(path, f"truncated, {seconds:.1f} s of {stated:.1f} s are there")
-    if stated is None and _ends_inside_ogg_page(path):
+    if stated is None and stopped:
+        raise TruncatedAudio(path, f"unreadable after {seconds:.1f} s ({stopped[0]})")
+    if stated is None and ends_inside_ogg_page(path):
         raise TruncatedAudio(path, f"truncated after {seconds:.1f} s")
 
 
@@ -233,7 +234,7 @@ def _open(path: str | Path) -> av.container.InputContainer:
             options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
             metadata_errors="ignore",
         )
-    except (av.error.InvalidDataError, ValueError):
+    except (av.error.InvalidDataError, av.error.EOFError, ValueError):
         raise AudioError(path, "not audio, or its beginning is missing") from None
     except (av.error.FFmpegError, OSError) as error:
         raise AudioError(path, error.strerror or type(error).__name__) from None
@@ -248,12 +249,12 @@ def _audio_stream(path: str | Path, container: av.container.InputContainer) -> a
     return audio
 
 
-def _packets(path, container, audio) -> Iterator[av.Packet]:
-    """The packets of one stream; a read error half-way ends it, and the length check reports it."""
+def _packets(container, audio, stopped: list[str]) -> Iterator[av.Packet]:
+    """The packets of one stream up to its end or to a read error, whose text is left in `stopped`."""
     try:
         yield from container.demux(audio)
     except (av.error.FFmpegError, OSError) as error:
-        log.warning("%s: reading stopped early (%s)", path, error.strerror or type(error).__name__)
+        stopped.append(error.strerror or type(error).__name__)
 
 
 def _samples(frame: av.AudioFrame) -> np.ndarray:
@@ -302,43 +303,3 @@ def _resampled(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
     if problem:
         raise problem
-
-
-def _stated_seconds(path: str | Path, container, audio) -> float | None:
-    """The length that the header claims; None where FFmpeg only estimates it."""
-    name = container.format.name
-    if audio.duration is None or not (name in STATING_LENGTH or (name == "mp3" and _counts_frames(path))):
-        return None
-    seconds = float(audio.duration * audio.time_base)
-    if name == "wav" and seconds * (audio.bit_rate or 0) / 8 >= UNKNOWN_WAV_BYTES:
-        return None
-    return seconds
-
-
-def _counts_frames(path: str | Path) -> bool:
-    """Whether an mp3 begins with a Xing, Info or VBRI frame, which holds the number of frames."""
-    with Path(path).open("rb") as f:
-        head = f.read(10)
-        if head[:3] == b"ID3" and len(head) == 10:  # its size: four bytes of seven bits
-            f.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
-        else:
-            f.seek(0)
-        frame = f.read(4096)
-    return any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
-
-
-def _ends_inside_ogg_page(path: str | Path) -> bool:
-    """Whether the last page of an Ogg file says that it goes on beyond the file's end."""
-    with Path(path).open("rb") as f:
-        if f.read(4) != b"OggS":
-            return False
-        f.seek(0, 2)
-        size = f.tell()
-        start = max(0, size - 2 * 65307)  # a page is at most 65,307 bytes long
-        f.seek(start)
-        tail = f.read()
-    page = tail.rfind(b"OggS")
-    if page < 0 or len(tail) < page + 27:
-        return True
-    lacing = tail[page + 27 : page + 27 + tail[page + 26]]
-    return page + 27 + tail[page + 26] + sum(lacing) > len(tail)
