@@ -31,7 +31,7 @@ wildcard_constraints:
     model="|".join(config["models"]),
     index="|".join(config["indexes"]),
     split="train|test",
-    n="[0-9]{4,}",
+    n="[0-9]+",
 
 
 def batch_lists(wildcards):
