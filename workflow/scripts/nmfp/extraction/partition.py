@@ -65,7 +65,8 @@ def fingerprint_tracks(
         NmfpError: the engine answers with vectors that are not of length 1. Broken audio is no error here
             but a unit with a reason.
     """
-    missing = tracks[[unit_name(row) not in done.units for row in tracks.itertuples()]]
+    new = np.array([unit_name(row) not in done.units for row in tracks.itertuples()], bool)
+    missing = tracks[new]
     total = int(sum(count_segments(n, SEGMENT_SAMPLES, hop).n_segments for n in missing["samples"]))
     log.info("%d of %d tracks to fingerprint, %d segments", len(missing), len(tracks), total)
     if missing.empty:
