@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from loopback import server  # noqa: F401  the fixture of tests that download
 from nmfp.audio import write_wav
 from nmfp.files import write_csv
 

@@ -17,7 +17,7 @@ def main(snakemake):
             found = _rows(name, degradation, Path(params.downloads))
             if params.check_counts:
                 prefix = f"{degradation}_" if name in ("nafp_mini", "nmfp_archive") else ""
-                sets.check_counts(found, expected_of(sources, name), name, prefix)
+                sets.check_counts(found, expected_of(sources, name), name, prefix, degradation != "noise")
             rows += found
         write_csv(snakemake.output.files, sets.table(rows))
 

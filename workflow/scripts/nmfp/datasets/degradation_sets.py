@@ -151,19 +151,21 @@ def nafp(folder: str | Path, kind: str) -> list[Row]:
     return _found(rows, folder, f".wav files in aug/{kind}/tr and ts")
 
 
-def check_counts(rows: Iterable[Row], expected: dict[str, int], set_name: str, prefix: str = "") -> None:
+def check_counts(
+    rows: Iterable[Row], expected: dict[str, int], set_name: str, prefix: str = "", channels: bool = True
+) -> None:
     """Hold what was found against the counts of sources.tsv.
 
     Args:
-        rows: files; each channel of a file counts.
         prefix: of the keys, such as noise_ in noise_train.
+        channels: whether each channel of a file counts, as the responses do (noise is averaged to one).
 
     Raises:
         NmfpError: a number differs; says both.
     """
     found = {"train": 0, "test": 0}
     for row in rows:
-        found[row[2]] += _header(Path(row[1]))[2]
+        found[row[2]] += _header(Path(row[1]))[2] if channels else 1
     for role, n in found.items():
         wanted = expected.get(f"{prefix}{role}")
         if wanted is not None and n != wanted:

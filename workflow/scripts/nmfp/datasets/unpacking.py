@@ -155,7 +155,8 @@ def _unpack_tar(archive: Path, folder: Path, threads: int) -> dict:
     with (
         archive.open("rb") as raw,
         progress(total=archive.stat().st_size, unit="B", label=f"unpack {archive.name}") as bar,
-        tarfile.open(fileobj=raw, mode="r|xz") as tar,
+        lzma.LZMAFile(raw) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
     ):
         bar.unit_scale = True
         for info in tar:
@@ -177,6 +178,8 @@ def _unpack_tar(archive: Path, folder: Path, threads: int) -> dict:
             else:
                 _write(member, target, archive)
             files, size = files + 1, size + info.size
+        while stream.read(_BLOCK):  # to its end, where its checks are: a cut archive must not pass for whole
+            pass
     return {"files": files, "bytes": size, "kept": kept}
 
 
