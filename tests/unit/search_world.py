@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-
 from nmfp.files import generator, write_csv, write_json, write_npy
 
 
@@ -28,7 +27,9 @@ def write_fingerprints(folder, ids, rows, vectors, digest="m1", silent=None):
     end = np.cumsum(rows)
     write_npy(folder / "database.npy", vectors)
     write_npy(folder / "silent.npy", np.zeros(len(vectors), bool) if silent is None else silent)
-    tracks = pd.DataFrame({"id": ids, "row_start": end - rows, "row_end": end, "samples": (np.array(rows) + 1) * 4000})
+    tracks = pd.DataFrame(
+        {"id": ids, "row_start": end - rows, "row_end": end, "samples": (np.array(rows) + 1) * 4000}
+    )
     tracks["sha256"], tracks["status"], tracks["reason"] = "", "ok", ""
     write_csv(folder / "tracks.csv", tracks)
     info = {
@@ -68,9 +69,14 @@ def write_world(root, tracks=12, queries=6, unknown=4, dimension=16, noise=0.8, 
         query_ids = [f"{name}{i}" for i in range(count)]
         corpus = f"{name}_degraded_shifted"
         write_fingerprints(
-            root / f"fingerprints/test/{corpus}", query_ids, [query_rows] * count, noisy(rng, np.concatenate(parts), noise)
+            root / f"fingerprints/test/{corpus}",
+            query_ids,
+            [query_rows] * count,
+            noisy(rng, np.concatenate(parts), noise),
         )
-        provenance = pd.DataFrame({"id": query_ids, "track_id": [ids[t] if known else f"u{t}" for t in owner]})
+        provenance = pd.DataFrame(
+            {"id": query_ids, "track_id": [ids[t] if known else f"u{t}" for t in owner]}
+        )
         provenance["start_sample"] = at * 4000 + 100
         provenance["start_sample_shifted"] = at * 4000 - 1900 * (at > 0)
         provenance["samples"] = 240_000
