@@ -114,7 +114,7 @@ def write_clean_cuts(cuts: pd.DataFrame, tracks: pd.DataFrame, folder: str | Pat
 def query_tables(cuts: pd.DataFrame, clean: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Provenance, and the tables of the degraded and the clean queries (docs/formats.md).
 
-    Both starts are that of the shifted cut, the only one that the archive tells. It does not tell what degraded it.
+    Both starts are that of the shifted cut, the only one that the archive tells.
     """
     ids = cuts["track_id"] + "~1"
     provenance = pd.DataFrame(
