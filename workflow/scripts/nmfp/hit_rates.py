@@ -68,6 +68,8 @@ def hit_rates(analysis: pd.DataFrame, seed: int, resamples: int) -> pd.DataFrame
     table["criterion"] = pd.Categorical(table["criterion"], CRITERIA)
     table = table.sort_values(["criterion", "query_seconds"], kind="stable", ignore_index=True)
     table["criterion"] = table["criterion"].astype(str)
+    if (table["query_seconds"] % 1 == 0).all():
+        table["query_seconds"] = table["query_seconds"].astype(int)
     return table.round({"hit_rate": 6, "ci_low": 6, "ci_high": 6})
 
 
@@ -113,11 +115,11 @@ def format_table(table: pd.DataFrame) -> str:
         seconds = sorted(block["query_seconds"].unique())
         lines = [
             f"{model} · {index} · {queries}",
-            "  query    " + "".join(f"{s:>7g} s        " for s in seconds),
+            "  query    " + "".join(f"{s:>9g} s        " for s in seconds),
         ]
         for criterion in [c for c in CRITERIA if c in set(block["criterion"])]:
             rows = block[block["criterion"] == criterion].set_index("query_seconds")
-            cells = [_cell(rows.loc[s]) if s in rows.index else " " * 17 for s in seconds]
+            cells = [_cell(rows.loc[s]) if s in rows.index else " " * 19 for s in seconds]
             lines.append(f"  {criterion:<7}" + "".join(cells))
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\nhit rate [95 % interval]; near: within 0.5 s of the right place"
@@ -125,4 +127,4 @@ def format_table(table: pd.DataFrame) -> str:
 
 def _cell(row: pd.Series) -> str:
     text = f"{row['hit_rate']:.3f} [{row['ci_low']:.2f}-{row['ci_high']:.2f}]"
-    return f"{text:>17}"
+    return f"{text:>19}"

@@ -14,13 +14,14 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.signal import stft
 
 from nmfp.files import atomic
-from nmfp.hit_rates import CRITERIA, hits, seconds_of
+from nmfp.hit_rates import hits, seconds_of
 from nmfp.segments import SAMPLE_RATE
 
 INK, QUIET, RULE = "#22272e", "#6b7480", "#d9dde2"
 # Okabe and Ito's colours, told apart with any kind of colour vision; the order keeps neighbours apart in grey, too
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f"]
 RIGHT, WRONG, UNKNOWN = PALETTE[0], PALETTE[1], "#8c95a1"
+TRUE = "#5ce0b8"
 MEANING = {
     "track": "right track",
     "near": "and within 0.5 s of the right place",
@@ -57,7 +58,7 @@ def save(figure: Figure, path: str | Path) -> None:
     """Write the figure atomically, without dates, and close it."""
     with atomic(path) as temporary, plt.rc_context(STYLE):
         metadata = {"Date": None, "Creator": None} if Path(path).suffix == ".svg" else None
-        figure.savefig(temporary, metadata=metadata, dpi=150)
+        figure.savefig(temporary, metadata=metadata, dpi=120)
     plt.close(figure)
 
 
@@ -112,7 +113,7 @@ def hit_rates_figure(table: pd.DataFrame) -> Figure:
             panel.set_ylim(-0.02, 1.03)
         panels[0, 0].set_ylabel("hit rate")
         panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, 0))
-        if len(runs) > 1 or len(table):
+        if len(table):
             handles, labels = panels[0, 0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
     return figure
@@ -136,7 +137,7 @@ def training_figure(histories: dict[str, pd.DataFrame]) -> Figure:
             panel.set_title(model)
             if validated:
                 panel = panels[1, column]
-                for criterion, colour in zip(CRITERIA, PALETTE, strict=False):
+                for criterion, colour in zip(("track", "near", "exact"), PALETTE, strict=False):
                     name = f"validation_{criterion}"
                     if name in history and history[name].notna().any():
                         known = history[history[name].notna()]
@@ -190,17 +191,19 @@ def scores_figure(analyses: dict[str, pd.DataFrame], unknown: dict[str, pd.DataF
                     if others is not None
                     else ("not in the database", pd.Series(dtype=float), UNKNOWN),
                 ]
+                tops = [1e-9]
                 for name, scores, colour in parts:
                     scores = scores.dropna()
                     # Shares of each kind, not counts: with few wrong answers their shape would vanish.
                     height = np.histogram(scores, bins)[0] / max(len(scores), 1)
+                    tops.append(height.max())
                     panel.stairs(height, bins, fill=True, color=colour, alpha=0.22)
                     panel.stairs(height, bins, color=colour, linewidth=1.5, label=name)
                 panel.set_yticks([])
                 panel.spines["left"].set_visible(False)
                 panel.set_xlim(low, 1)
-                panel.margins(y=0.02)
-                panel.set_ylim(bottom=0)
+                panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+                panel.set_ylim(0, 1.06 * max(tops))
                 if row == 0:
                     panel.set_title(f"{seconds_of(length):g} s")
                 if row == len(analyses) - 1:
@@ -258,19 +261,23 @@ def match_figure(
         panels[1].set_title("what the database answered: the clean track around the place found")
         for edge in (answer, answer + seconds):
             panels[1].axvline(edge, color="white", linewidth=1.6)
-        panels[1].axvline(true, color="#56e4b9", linewidth=1.6, linestyle="--")
-        panels[1].annotate(
-            f"true start {true:.2f} s",
-            (true, 170),
-            (5, 5),
-            textcoords="offset points",
-            color="#56e4b9",
-            fontsize=8.5,
-        )
-        panels[1].annotate(
-            f"answered {answer:.1f} s", (answer + seconds, 170), (-5, 5), textcoords="offset points", color="white",
-            fontsize=8.5, ha="right",
-        )  # fmt: skip
+        panels[1].axvline(true, color=TRUE, linewidth=1.6, linestyle="--")
+        box = {"boxstyle": "round,pad=0.25", "facecolor": "black", "edgecolor": "none", "alpha": 0.75}
+        for x, text, colour, side, height in (
+            (true, f"cut from {true:.2f} s", TRUE, "right", 175),
+            (answer + seconds, f"found at {answer:.1f} s", "white", "left", 175),
+        ):
+            shift = 7 if side == "left" else -7
+            panels[1].annotate(
+                text,
+                (x, height),
+                (shift, 0),
+                textcoords="offset points",
+                color=colour,
+                fontsize=8.5,
+                ha=side,
+                bbox=box,
+            )
         panels[1].set_xlabel("seconds in the track")
         panels[1].set_xlim(start, start + len(track) / SAMPLE_RATE)
         figure.colorbar(image, ax=panels, label="dB below the loudest bin", shrink=0.6, pad=0.01)
