@@ -7,7 +7,6 @@ import zipfile
 from collections import namedtuple
 
 import pytest
-from loopback import server  # noqa: F401
 from nmfp.datasets import downloads as dl
 from nmfp.datasets.sources import Source, archive_path, part_path, receipt_path
 
