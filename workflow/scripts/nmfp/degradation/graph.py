@@ -48,9 +48,9 @@ def to_float(audio):
 
 
 def _inverse_rms(signal):
-    """1 / RMS over the last segment, (B, 1); 0 for silence, which stays silence."""
+    """1 / RMS over the last segment, (B, 1); 1 where that is silent, so that silence stays silence."""
     power = ops.mean(ops.square(signal[:, -SEGMENT_SAMPLES:]), axis=1, keepdims=True)
-    return ops.where(power > 0, ops.rsqrt(ops.maximum(power, 1e-30)), 0.0)
+    return ops.where(power > 0, ops.rsqrt(ops.maximum(power, 1e-30)), 1.0)
 
 
 def add_noise(music, noise, snr_db):

@@ -64,7 +64,7 @@ def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
         return {
             name.removesuffix(_SUFFIX): reader.get_tensor(name) for name in names if name.endswith(_SUFFIX)
         }
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         raise NmfpError(
             f"{prefix} cannot be read as a TensorFlow checkpoint ({str(error).splitlines()[0]})."
         ) from None
