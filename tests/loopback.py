@@ -3,6 +3,7 @@
 import http.server
 import re
 import threading
+import time
 
 import pytest
 
@@ -21,6 +22,7 @@ class LoopbackServer(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list[dict]] = {}
+        self.pause = 0.0  # seconds between blocks of 256 KiB
         self.log: list[tuple[str, str, int]] = []  # path, Range header, bytes of content sent
 
     def address(self, path: str) -> str:
@@ -73,8 +75,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         cut = fault.get("cut")
         body = body if cut is None else body[:cut]
         try:
-            self.wfile.write(body)
-            self.wfile.flush()
+            for begin in range(0, len(body), 1 << 18):
+                self.wfile.write(body[begin : begin + (1 << 18)])
+                time.sleep(self.server.pause)
         except (BrokenPipeError, ConnectionResetError):
             pass
         self.server.log.append((path, self.headers.get("Range", ""), len(body)))

@@ -81,9 +81,8 @@ def query_cuts(folder: str | Path, tracks: pd.DataFrame, seconds: float) -> pd.D
         start, stop = _boundary(path.with_suffix(".npy"))
         if stop - start != length or start < 0 or stop > samples:
             raise NmfpError(
-                f"{path.with_suffix('.npy')} says samples {start} to {stop}, which is no cut of"
-                f" {seconds:g} s in a track"
-                f" of {samples} samples."
+                f"{path.with_suffix('.npy')} says samples {start} to {stop}, which is no cut of {seconds:g} s"
+                f" in a track of {samples} samples."
             )
         rows[name] = (name, str(path), start, length)
     if not rows:

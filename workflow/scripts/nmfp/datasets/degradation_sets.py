@@ -170,9 +170,9 @@ def check_counts(
         wanted = expected.get(f"{prefix}{role}")
         if wanted is not None and n != wanted:
             raise NmfpError(
-                f"{set_name} gives {n} {role} recordings, but sources.tsv expects"
-                f" {prefix}{role}={wanted}: complete the"
-                " set, correct the table, or set dataset.fma.check_counts to false to take what there is."
+                f"{set_name} gives {n} {role} recordings, but sources.tsv expects {prefix}{role}={wanted}:"
+                " complete the set, correct the table, or set dataset.fma.check_counts to false to take what"
+                " there is."
             )
 
 

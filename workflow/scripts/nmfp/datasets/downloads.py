@@ -5,14 +5,16 @@ its name only when
 its size and checksum are right.
 """
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import logging
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from nmfp.datasets.sources import (
@@ -102,23 +104,43 @@ def _fetch_from_any(source: Source, archive: Path, pauses, sleep, spare_bytes: i
     part = part_path(archive)
     _check_space(source, archive, part, spare_bytes)
     problems = []
-    for address in source.addresses:
-        try:
-            _transfer(curl, address, source, part, pauses, sleep, archive)
-            checksum = _check_fetched(part, source, address)
-        except _NextAddress as problem:
-            log.warning("%s", problem)
-            problems.append(str(problem))
-            continue
-        with part.open("rb") as f:
-            os.fsync(f.fileno())
-        part.replace(archive)
-        return checksum
+    with _alone(part, sleep) as lock:
+        for address in source.addresses:
+            try:
+                _transfer(curl, address, source, part, pauses, sleep, lock)
+                checksum = _check_fetched(part, source, address)
+            except _NextAddress as problem:
+                log.warning("%s", problem)
+                problems.append(str(problem))
+                continue
+            with part.open("rb") as f:
+                os.fsync(f.fileno())
+            part.replace(archive)
+            return checksum
     raise DownloadError(
-        f"{source.name} could not be fetched: {' '.join(problems)} Run again to go on where it stopped,"
-        " add a mirror to"
-        f" config/sources.tsv, or put the file at {archive}."
+        f"{source.name} could not be fetched: {' '.join(problems)} Run again to go on where it stopped, add a"
+        f" mirror to config/sources.tsv, or put the file at {archive}."
     )
+
+
+@contextlib.contextmanager
+def _alone(part: Path, sleep: Callable[[float], None]) -> Iterator[int]:
+    """Hold a lock beside `part` and yield its descriptor, which curl inherits.
+
+    After kill -9 curl may live on; as long as it writes, nobody else does.
+    """
+    handle = os.open(part.with_name(f".{part.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                log.warning("%s is being fetched by another process; waiting for it", part)
+                sleep(10)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 class _NextAddress(Exception):
@@ -140,7 +162,7 @@ def _check_space(source: Source, archive: Path, part: Path, spare_bytes: int) ->
         )
 
 
-def _transfer(curl: str, address: str, source: Source, part: Path, pauses, sleep, archive: Path) -> None:
+def _transfer(curl: str, address: str, source: Source, part: Path, pauses, sleep, lock: int) -> None:
     """Bring `part` to its full length from one address, over as many tries as that takes."""
     waits = iter(pauses)
     while True:
@@ -150,15 +172,13 @@ def _transfer(curl: str, address: str, source: Source, part: Path, pauses, sleep
         if source.size is not None and before > source.size:
             part.unlink()  # a longer file is another file: begin again
             before = 0
-        code, status, kind, message = _run_curl(curl, address, source, part)
+        code, status, kind, message = _run_curl(curl, address, source, part, lock)
         after = _length(part)
         if code == _WRITE_ERROR:
             raise DownloadError(
                 f"{source.file} could not be written ({os.strerror(errno.ENOSPC)};"
-                f" {gib(free_bytes(part.parent))} free in"
-                f" {part.parent}): free some space, or point paths.downloads to a larger disk; a rerun"
-                " goes on at"
-                f" {after:,} bytes."
+                f" {gib(free_bytes(part.parent))} free in {part.parent}): free some space, or point"
+                f" paths.downloads to a larger disk; a rerun goes on at {after:,} bytes."
             )
         if code == _FILE_TOO_LARGE or (source.size is not None and after > source.size):
             part.unlink(missing_ok=True)
@@ -190,7 +210,7 @@ def _transfer(curl: str, address: str, source: Source, part: Path, pauses, sleep
         sleep(wait)
 
 
-def _run_curl(curl: str, address: str, source: Source, part: Path) -> tuple[int, int, str, str]:
+def _run_curl(curl: str, address: str, source: Source, part: Path, lock: int) -> tuple[int, int, str, str]:
     """One transfer, resumed where `part` ends.
 
     Returns:
@@ -212,7 +232,9 @@ def _run_curl(curl: str, address: str, source: Source, part: Path) -> tuple[int,
     command += ["--write-out", "%{http_code} %{content_type}"]
     if source.size is not None:
         command += ["--max-filesize", str(source.size)]
-    process = subprocess.Popen([*command, address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[lock]
+    )
     try:
         with progress(total=source.bytes_about, unit="B", label=source.file) as bar:
             bar.unit_scale = True
@@ -272,8 +294,8 @@ def _check(path: Path, source: Source) -> str:
     found = file_checksum(path, source.checksum_kind)
     if found != source.checksum:
         raise DownloadError(
-            f"{path}: its {source.checksum_kind} is {found}, {source.name} needs {source.checksum}:"
-            " replace or remove it."
+            f"{path}: its {source.checksum_kind} is {found}, {source.name} needs {source.checksum}: replace"
+            " or remove it."
         )
     return found
 

@@ -82,9 +82,8 @@ def nafp_ids(folder: str | Path, kind: str) -> set[int]:
         if ids := {i for i in map(track_id, names) if i is not None}:
             return ids
     raise NmfpError(
-        f"{folder} has no folder {wanted} with .wav files, so NAFP's {kind} ids are unknown: unpack"
-        " NAFP's mini set there,"
-        f" or name a list in dataset.fma.{kind}_ids."
+        f"{folder} has no folder {wanted} with .wav files, so NAFP's {kind} ids are unknown: unpack NAFP's"
+        f" mini set there, or name a list in dataset.fma.{kind}_ids."
     )
 
 
@@ -118,8 +117,8 @@ def list_music(medium: str | Path, full: str | Path, ids: dict[str, set[int]]) -
     for a, b in (("training", "validation"), ("training", "query"), ("validation", "query")):
         if both := ids[a] & ids[b]:
             raise NmfpError(
-                f"dataset.fma.{a}_ids and dataset.fma.{b}_ids both hold track {min(both):06d}; a track"
-                " has one role."
+                f"dataset.fma.{a}_ids and dataset.fma.{b}_ids both hold track {min(both):06d}; a track has"
+                " one role."
             )
     rows = [_clip(name, path, number, ids) for name, path, number in _tracks(medium, "medium")]
     rows += [_track(name, path, number, ids) for name, path, number in _tracks(full, "full")]

@@ -14,8 +14,8 @@ from pathlib import Path
 from nmfp.errors import NmfpError
 
 COLUMNS = (
-    "name set version file address mirrors size size_about checksum_kind checksum archive expected"
-    " licence layout"
+    "name set version file address mirrors size size_about checksum_kind checksum archive expected licence"
+    " layout"
 ).split()
 CHECKSUM_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
 ARCHIVES = ("zip", "tar.xz")
@@ -235,9 +235,8 @@ def describe_plan(names: list[str], sources: dict[str, Source], downloads: str |
         return ""
     lines = [
         f"Data still to fetch: {fetch:,} bytes ({gib(fetch)}); disk needed in {downloads} with what is"
-        " unpacked:"
-        f" {fetch + unpack:,} bytes ({gib(fetch + unpack)}); free there: {gib(free_bytes(downloads))}."
-        " paths.downloads may name another disk."
+        f" unpacked: {fetch + unpack:,} bytes ({gib(fetch + unpack)}); free there:"
+        f" {gib(free_bytes(downloads))}. paths.downloads may name another disk."
     ]
     if unknown:
         lines.append(f"Not counted, since nobody published a size: {', '.join(unknown)}.")

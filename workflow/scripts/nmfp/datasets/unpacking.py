@@ -54,15 +54,13 @@ def unpack(archive: str | Path, folder: str | Path, threads: int = 1) -> dict:
     except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, EOFError, zlib.error) as error:
         raise UnpackError(
             f"{archive} is broken ({error}): delete it and its receipt in"
-            f" {archive.parent.parent / 'receipts'}, then run"
-            " again to fetch it anew."
+            f" {archive.parent.parent / 'receipts'}, then run again to fetch it anew."
         ) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UnpackError(
-                f"The disk of {folder} is full ({gib(free_bytes(folder))} free): free some space or"
-                " point paths.downloads"
-                " to a larger disk; a rerun goes on with the members that are missing."
+                f"The disk of {folder} is full ({gib(free_bytes(folder))} free): free some space or point"
+                " paths.downloads to a larger disk; a rerun goes on with the members that are missing."
             ) from None
         raise
 
@@ -118,8 +116,8 @@ def _unpack_zip(archive: Path, folder: Path, threads: int) -> dict:
         if total - here + SPARE_BYTES > free_bytes(folder):
             raise UnpackError(
                 f"Unpacking {archive} takes {gib(total - here)} in {folder}, but only"
-                f" {gib(free_bytes(folder))} are free:"
-                " free some space or point paths.downloads to a larger disk."
+                f" {gib(free_bytes(folder))} are free: free some space or point paths.downloads to a larger"
+                " disk."
             )
 
         def one(pair: tuple[zipfile.ZipInfo, Path]) -> tuple[int, bool]:
@@ -186,9 +184,8 @@ def _unpack_tar(archive: Path, folder: Path, threads: int) -> dict:
 def _same_or_refuse(target: Path, size: int, same: bool, archive: Path) -> None:
     if not same or target.stat().st_size != size:
         raise UnpackError(
-            f"{target} is there already and differs from the member of {archive}: move it away, or"
-            " delete it to have it"
-            " unpacked again."
+            f"{target} is there already and differs from the member of {archive}: move it away, or delete it"
+            " to have it unpacked again."
         )
 
 
