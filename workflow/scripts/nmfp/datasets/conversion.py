@@ -36,6 +36,7 @@ def convert_batch(
         NmfpError: SoX is missing or the disk is full; broken audio is a row instead.
     """
     rows: dict[str, list[list]] = {}
+    Path(folder).mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(threads) as pool:
         futures = {
             pool.submit(
