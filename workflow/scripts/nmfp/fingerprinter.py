@@ -1,7 +1,10 @@
-"""The network that turns log-mel spectrograms into fingerprints, its weights, and the graph from audio to fingerprint.
+"""The network that turns log-mel spectrograms into fingerprints, its weights, and the graph from audio to
+fingerprint.
 
-Eight blocks of separable-like convolutions (1x3 on time, 3x1 on frequency, each with ELU and layer normalisation), then
-"divide and encode": the flat features are cut into as many slices as the fingerprint has numbers, and each slice goes
+Eight blocks of separable-like convolutions (1x3 on time, 3x1 on frequency, each with ELU and layer
+normalisation), then
+"divide and encode": the flat features are cut into as many slices as the fingerprint has numbers, and each
+slice goes
 through a small head of its own (Chang et al. 2021). The heads are one batched product, not 128 layers.
 """
 
@@ -27,7 +30,8 @@ WEIGHTS = "fingerprinter.weights.h5"
 
 @keras.saving.register_keras_serializable("nmfp")
 class DivideAndEncode(keras.layers.Layer):
-    """Features (B, F) -> (B, slices): Dense(units, ELU) -> LayerNorm -> Dense(1) on each slice of F / slices numbers."""
+    """Features (B, F) -> (B, slices): Dense(units, ELU) -> LayerNorm -> Dense(1) on each slice of F / slices
+    numbers."""
 
     def __init__(self, slices: int, units: int = 32, **kwargs):
         super().__init__(**kwargs)
@@ -90,7 +94,8 @@ class UnitLength(keras.layers.Layer):
 class ElementNormalization(keras.layers.LayerNormalization):
     """Layer normalisation over (F, T, C) with an affine per element; trains faster on a CPU under TensorFlow.
 
-    There the generic reductions and broadcasts take more than half of a training step; as matrix products with a vector, and
+    There the generic reductions and broadcasts take more than half of a training step; as matrix products
+    with a vector, and
     with the gradient written out, they take half as long. Everywhere else the compiler fuses the plain form.
     """
 
@@ -105,7 +110,10 @@ class ElementNormalization(keras.layers.LayerNormalization):
         shape = inputs.shape[1:]
         n = math.prod(shape)
         flat = _normalize_rows(
-            ops.reshape(inputs, (-1, n)), ops.reshape(self.gamma, (n,)), ops.reshape(self.beta, (n,)), self.epsilon
+            ops.reshape(inputs, (-1, n)),
+            ops.reshape(self.gamma, (n,)),
+            ops.reshape(self.beta, (n,)),
+            self.epsilon,
         )
         return ops.reshape(flat, (-1, *shape))
 
@@ -173,7 +181,8 @@ def build_network(front_end: dict, network: dict, dtype: str | None = None) -> k
     x = keras.layers.Flatten(dtype=dtype, name="features")(x)
     if x.shape[-1] % network["embedding_size"]:
         raise NmfpError(
-            f"network.embedding_size {network['embedding_size']} does not divide the {x.shape[-1]} features of the last "
+            f"network.embedding_size {network['embedding_size']} does not divide the {x.shape[-1]} features "
+            f"of the last "
             "block; choose a divisor or change network.channels."
         )
     x = DivideAndEncode(network["embedding_size"], network["head_units"], dtype=dtype, name="heads")(x)
@@ -203,7 +212,8 @@ def save_weights(network: keras.Model, path: str | Path) -> None:
 
 
 def write_model(network: keras.Model, model: dict, folder: str | Path) -> dict:
-    """Write fingerprinter.weights.h5, config.yaml and, last, model.json into `folder`; return what model.json holds."""
+    """Write fingerprinter.weights.h5, config.yaml and, last, model.json into `folder`; return what model.json
+    holds."""
     folder = Path(folder)
     save_weights(network, folder / WEIGHTS)
     return model_folder.write_model(folder, model, weight_arrays(network))

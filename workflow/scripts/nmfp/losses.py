@@ -1,7 +1,10 @@
-"""Losses on L2-normalised fingerprints float32 (anchors, views, d): view 0 is the anchor, the others its positives.
+"""Losses on L2-normalised fingerprints float32 (anchors, views, d): view 0 is the anchor, the others its
+positives.
 
-Each takes and returns float32; the value is a scalar. Sources: triplet mining after Hermans et al. 2017 and FaceNet;
-NT-Xent after Chen et al. 2020 and Khosla et al. 2020 (several positives); DCL after Yeh et al. 2022; KCL after Koromilas
+Each takes and returns float32; the value is a scalar. Sources: triplet mining after Hermans et al. 2017 and
+FaceNet;
+NT-Xent after Chen et al. 2020 and Khosla et al. 2020 (several positives); DCL after Yeh et al. 2022; KCL
+after Koromilas
 et al. 2024; alignment and uniformity after Wang and Isola 2020.
 """
 
@@ -11,12 +14,14 @@ import keras
 import numpy as np
 from keras import ops
 
-# Distances of pairs that do not count; larger than any distance on the unit sphere, small enough for float32 sums.
+# Distances of pairs that do not count; larger than any distance on the unit sphere, small enough for float32
+# sums.
 _FAR = 1e3
 
 
 def make_loss(settings: dict, generator: keras.random.SeedGenerator | None = None) -> Callable:
-    """The loss that a model configuration's `loss` section asks for: embeddings (anchors, views, d) -> scalar."""
+    """The loss that a model configuration's `loss` section asks for: embeddings (anchors, views, d) ->
+    scalar."""
     name = settings["name"]
     if name == "triplet":
         return lambda e: triplet(
@@ -56,7 +61,8 @@ def triplet(embeddings, margin, positives="hard", negatives="semi-hard", squared
         embeddings: float32 (anchors, views, d), unit length.
         margin: in the unit of the distances.
         positives: hard (farthest of the row's own label), easy (nearest) or random.
-        negatives: hard (nearest of another label), or semi-hard: the nearest strictly between the positive's distance
+        negatives: hard (nearest of another label), or semi-hard: the nearest strictly between the positive's
+            distance
             and that plus the margin, and where there is none, the nearest.
         squared: squared distances, or plain ones.
         generator: keras SeedGenerator for random positives.
@@ -106,7 +112,8 @@ def _two_views(embeddings):
 
 
 def dcl(embeddings, tau):
-    """Decoupled contrastive loss: the positive is left out of the denominator; anchors against all, plus views exchanged."""
+    """Decoupled contrastive loss: the positive is left out of the denominator; anchors against all, plus
+    views exchanged."""
     a, b = _two_views(embeddings)
     itself = np.eye(a.shape[0], dtype=bool)
 
@@ -125,14 +132,16 @@ def _mean_kernel(x, t):
 
 
 def kcl(embeddings, t, gamma):
-    """Kernel contrastive loss with a Gaussian kernel: gamma (E(a) + E(b)) - 2 mean_i exp(-t |a_i - b_i|^2)."""
+    """Kernel contrastive loss with a Gaussian kernel: gamma (E(a) + E(b)) - 2 mean_i exp(-t |a_i -
+    b_i|^2)."""
     a, b = _two_views(embeddings)
     alignment = ops.mean(ops.exp(-t * ops.sum(ops.square(a - b), axis=1)))
     return gamma * (_mean_kernel(a, t) + _mean_kernel(b, t)) - 2 * alignment
 
 
 def alignment_uniformity(embeddings, alpha, t, alignment_weight=1.0, uniformity_weight=1.0):
-    """mean_i |a_i - b_i|^alpha + (U(a) + U(b)) / 2 with U(x) = log of the mean over i != j of exp(-t |x_i - x_j|^2)."""
+    """mean_i |a_i - b_i|^alpha + (U(a) + U(b)) / 2 with U(x) = log of the mean over i != j of exp(-t |x_i -
+    x_j|^2)."""
     a, b = _two_views(embeddings)
     # a floor keeps the gradient of the power finite where the views coincide
     squared = ops.maximum(ops.sum(ops.square(a - b), axis=1), 1e-12)

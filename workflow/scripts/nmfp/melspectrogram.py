@@ -1,7 +1,9 @@
 """Log-mel spectrogram of one-second segments, in batches and inside the compiled graph.
 
-A segment becomes 33 frames of 1,024 samples every 256, the first centred on its first sample; periodic Hann window,
-magnitude spectrum, triangular filters of unit area on the Slaney mel scale, decibels below the segment's maximum,
+A segment becomes 33 frames of 1,024 samples every 256, the first centred on its first sample; periodic Hann
+window,
+magnitude spectrum, triangular filters of unit area on the Slaney mel scale, decibels below the segment's
+maximum,
 scaled to [-1, 1]. Essentia's FrameGenerator/Windowing/Spectrum/MelBands computes the same frame by frame.
 """
 
@@ -24,7 +26,8 @@ _FILTERS_PER_BLOCK = 32
 
 
 def hz_to_mel(hz: np.ndarray | float) -> np.ndarray:
-    """Slaney's mel scale: linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 mels for a factor of 6.4)."""
+    """Slaney's mel scale: linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 mels for a factor of
+    6.4)."""
     hz = np.asarray(hz, float)
     return np.where(hz < 1000, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1000) / 1000) / np.log(6.4))
 
@@ -43,7 +46,8 @@ def filterbank(f_min: float, f_max: float, n_mels: int) -> np.ndarray:
         n_mels: number of filters.
 
     Returns:
-        float64 (513, n_mels): weight of each FFT bin in each filter; height 2 / (right - left) with edges in Hz.
+        float64 (513, n_mels): weight of each FFT bin in each filter; height 2 / (right - left) with edges in
+            Hz.
     """
     edges = mel_to_hz(np.linspace(hz_to_mel(f_min), hz_to_mel(f_max), n_mels + 2))
     bins = np.fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLE_RATE)[:, None]
@@ -53,7 +57,8 @@ def filterbank(f_min: float, f_max: float, n_mels: int) -> np.ndarray:
 
 
 def filter_blocks(bank: np.ndarray, size: int = _FILTERS_PER_BLOCK) -> list[tuple[int, int, np.ndarray]]:
-    """Cut a filterbank (bins, filters) into blocks (first bin, end bin, weights of those bins in `size` filters)."""
+    """Cut a filterbank (bins, filters) into blocks (first bin, end bin, weights of those bins in `size`
+    filters)."""
     blocks = []
     for first in range(0, bank.shape[1], size):
         weights = bank[:, first : first + size]
@@ -81,8 +86,12 @@ class LogMelSpectrogram(keras.layers.Layer):
         kwargs.setdefault("trainable", False)
         super().__init__(autocast=False, **kwargs)
         self.settings = {
-            "f_min": f_min, "f_max": f_max, "n_mels": n_mels, "dynamic_range_db": dynamic_range_db, "scale": scale
-        }  # fmt: skip
+            "f_min": f_min,
+            "f_max": f_max,
+            "n_mels": n_mels,
+            "dynamic_range_db": dynamic_range_db,
+            "scale": scale,
+        }
         self.n_mels, self.dynamic_range_db, self.scale = n_mels, float(dynamic_range_db), bool(scale)
         self.blocks = filter_blocks(filterbank(f_min, f_max, n_mels))
         self.window = np.hanning(WINDOW_SAMPLES + 1)[:-1].astype("float32")

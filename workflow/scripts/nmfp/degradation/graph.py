@@ -1,7 +1,10 @@
-"""Noise, rooms and microphones in the compiled graph: the mathematics of `degradation.offline`, batched, in float32.
+"""Noise, rooms and microphones in the compiled graph: the mathematics of `degradation.offline`, batched, in
+float32.
 
-Peak normalisation in between only scales what the next step scales again, so it is done once, at the end. Responses come
-as spectra computed once, so a convolution costs one forward and one inverse FFT. Only the last `SEGMENT_SAMPLES` samples
+Peak normalisation in between only scales what the next step scales again, so it is done once, at the end.
+Responses come
+as spectra computed once, so a convolution costs one forward and one inverse FFT. Only the last
+`SEGMENT_SAMPLES` samples
 are kept: the transform may be as short as lets the wrapped end fall on what is dropped.
 """
 
@@ -14,9 +17,11 @@ from nmfp.segments import SEGMENT_SAMPLES
 
 
 def fft_size(past: int) -> int:
-    """Shortest circular transform for signal and response of past + segment samples each, keeping the last segment.
+    """Shortest circular transform for signal and response of past + segment samples each, keeping the last
+    segment.
 
-    The linear convolution is 2 (past + segment) - 1 samples long; what lies beyond the transform wraps to its beginning
+    The linear convolution is 2 (past + segment) - 1 samples long; what lies beyond the transform wraps to its
+    beginning
     and must not reach the segment, which starts at `past`.
     """
     return max(2 * SEGMENT_SAMPLES + past, 2 * past + SEGMENT_SAMPLES)
@@ -31,7 +36,8 @@ def response_spectra(audio: np.ndarray, starts: np.ndarray, samples: np.ndarray,
         past: samples of past context.
 
     Returns:
-        float32 (responses, 2, fft_size // 2 + 1): real and imaginary parts. Scale is arbitrary (peak 1 in time).
+        float32 (responses, 2, fft_size // 2 + 1): real and imaginary parts. Scale is arbitrary (peak 1 in
+            time).
     """
     size, longest = fft_size(past), SEGMENT_SAMPLES + past
     spectra = np.empty((len(starts), 2, size // 2 + 1), "float32")
@@ -65,7 +71,8 @@ def add_noise(music, noise, snr_db):
 
 
 def convolve(signal, spectra):
-    """Linear convolution of (B, past + 8000) with responses given as spectra (B, 2, bins); the last 8000 samples."""
+    """Linear convolution of (B, past + 8000) with responses given as spectra (B, 2, bins); the last 8000
+    samples."""
     size = 2 * (spectra.shape[-1] - 1)
     past = signal.shape[1] - SEGMENT_SAMPLES
     real, imaginary = ops.rfft(signal, size)
@@ -87,8 +94,10 @@ class Degrader(keras.layers.Layer):
         room, microphone: tables of spectra from `response_spectra`, or None where that degradation is off.
         noise: whether background noise is on.
 
-    Call with a dictionary of music and noise int16 (B, past + 8000), missing int32 (B,): how many samples at the
-    beginning lie before the chunk and are taken as zeros in both, snr_db float32 (B,), room and microphone int32 (B,):
+    Call with a dictionary of music and noise int16 (B, past + 8000), missing int32 (B,): how many samples at
+        the
+    beginning lie before the chunk and are taken as zeros in both, snr_db float32 (B,), room and microphone
+    int32 (B,):
     rows of the tables. Returns float32 (B, 8000), peak 1 where anything is on.
     """
 

@@ -15,8 +15,10 @@ from nmfp.training.data import Chunks, Recordings, cut_recordings, cut_windows
 class Batches:
     """The batches of a training run, by absolute step: the same for any number of threads and after a resume.
 
-    A batch is a dictionary: anchors int16 (N, 8000); music and noise int16 (M, past + 8000), missing int32 (M,), snr_db
-    float32 (M,), room and microphone int32 (M,) as `degradation.graph.Degrader` takes them; keep and fill of the mask.
+    A batch is a dictionary: anchors int16 (N, 8000); music and noise int16 (M, past + 8000), missing int32
+        (M,), snr_db
+    float32 (M,), room and microphone int32 (M,) as `degradation.graph.Degrader` takes them; keep and fill of
+    the mask.
     """
 
     def __init__(self, chunks: Chunks, recordings: dict[str, Recordings], model: dict, seed: int):
@@ -57,7 +59,8 @@ class Batches:
         return batch
 
     def stream(self, first_epoch: int, threads: int = 2, ahead: int = 4) -> Iterator[dict[str, np.ndarray]]:
-        """Endless batches from the beginning of an epoch, in order, cut by `threads` threads, `ahead` batches in advance."""
+        """Endless batches from the beginning of an epoch, in order, cut by `threads` threads, `ahead` batches
+        in advance."""
 
         def steps():
             for epoch in itertools.count(first_epoch):

@@ -1,4 +1,5 @@
-"""What happens beside the steps: progress, history, checkpoints, validation, and stopping where the loss is not finite."""
+"""What happens beside the steps: progress, history, checkpoints, validation, and stopping where the loss is
+not finite."""
 
 import logging
 import math
@@ -20,7 +21,8 @@ _CHECK_EVERY = 32
 
 
 class StopWhereNotFinite(keras.callbacks.Callback):
-    """End the run with a sentence where the loss is not a finite number; the last checkpoint stays as it was."""
+    """End the run with a sentence where the loss is not a finite number; the last checkpoint stays as it
+    was."""
 
     def __init__(self, checkpoint_path: Path):
         super().__init__()
@@ -50,7 +52,8 @@ class StopWhereNotFinite(keras.callbacks.Callback):
                     else "no epoch was finished before it"
                 )
                 raise NmfpError(
-                    f"The loss is not finite at epoch {self.epoch + 1}, step {step + 1}; {kept}. Lower optimizer.learning_rate "
+                    f"The loss is not finite at epoch {self.epoch + 1}, step {step + 1}; {kept}. Lower "
+                    f"optimizer.learning_rate "
                     "or set precision to float32."
                 )
 

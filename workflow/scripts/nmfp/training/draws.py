@@ -1,4 +1,5 @@
-"""Everything random about a step, drawn on the host from (seed, epoch, step): two runs, any threads, a resumed run agree."""
+"""Everything random about a step, drawn on the host from (seed, epoch, step): two runs, any threads, a
+resumed run agree."""
 
 from typing import NamedTuple
 
@@ -45,7 +46,8 @@ def _near(rng: np.random.Generator, place: np.ndarray, shift: int, last: np.ndar
 def draw_degradation(
     rng: np.random.Generator, n: int, degradation: dict, recordings: dict[str, Recordings], window: int
 ) -> dict[str, np.ndarray]:
-    """Draw noise, noise_start, snr_db, room and microphone for n segments; zeros where a degradation is off."""
+    """Draw noise, noise_start, snr_db, room and microphone for n segments; zeros where a degradation is
+    off."""
     zeros = np.zeros(n, np.int64)
     drawn = {name: zeros for name in ("noise", "noise_start", "room", "microphone")}
     drawn["snr_db"] = rng.uniform(*degradation["snr_db"], n).astype("float32")

@@ -26,7 +26,8 @@ def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path) -> dict:
         What model.json holds.
 
     Raises:
-        NmfpError: no checkpoint, a setting that this front end does not compute, a variable that is missing or has
+        NmfpError: no checkpoint, a setting that this front end does not compute, a variable that is missing
+            or has
             another shape (by its name). Nothing is written then.
     """
     from nmfp import fingerprinter
@@ -139,7 +140,8 @@ def _published_value(path: str, shape: tuple, arrays: dict, folder: Path) -> np.
         value = _get(arrays, name, folder)
         if value.shape != one:
             raise NmfpError(
-                f"The checkpoint in {folder}: {name}{_SUFFIX} has shape {value.shape}, the network needs {one}."
+                f"The checkpoint in {folder}: {name}{_SUFFIX} has shape {value.shape}, the network needs "
+                f"{one}."
             )
         values.append(value)
     return np.reshape(np.stack(values) if layer == "heads" else values[0], shape)

@@ -1,4 +1,5 @@
-"""A training run from packed audio to a model folder: resumable at every epoch, the same for the same inputs."""
+"""A training run from packed audio to a model folder: resumable at every epoch, the same for the same
+inputs."""
 
 import contextlib
 import logging

@@ -1,4 +1,5 @@
-"""What a model configuration must satisfy beyond its schema. No Keras here: the Snakefile asks at parse time."""
+"""What a model configuration must satisfy beyond its schema. No Keras here: the Snakefile asks at parse
+time."""
 
 from nmfp.errors import NmfpError
 from nmfp.segments import SEGMENT_SAMPLES, seconds_to_samples
@@ -20,7 +21,8 @@ def check(model: dict, n_chunks: int | None = None) -> None:
     front_end, network = model["front_end"], model["network"]
     if loss["name"] in TWO_VIEW_LOSSES and batch["positives"] != 1:
         raise NmfpError(
-            f"batch.positives is {batch['positives']}, but loss.name {loss['name']} compares exactly two views; set it to 1 "
+            f"batch.positives is {batch['positives']}, but loss.name {loss['name']} compares exactly two "
+            f"views; set it to 1 "
             "or choose ntxent or triplet."
         )
     if loss["margin"] <= 0:
@@ -31,7 +33,8 @@ def check(model: dict, n_chunks: int | None = None) -> None:
         raise NmfpError(f"batch.anchors is {batch['anchors']}; a batch needs at least 2 to tell apart.")
     if n_chunks is not None and batch["anchors"] > n_chunks:
         raise NmfpError(
-            f"batch.anchors is {batch['anchors']}, but there are only {n_chunks} training chunks and every anchor comes from "
+            f"batch.anchors is {batch['anchors']}, but there are only {n_chunks} training chunks and every "
+            f"anchor comes from "
             "a different one; lower it or give more music."
         )
     low, high = degradation["snr_db"]
@@ -39,19 +42,22 @@ def check(model: dict, n_chunks: int | None = None) -> None:
         raise NmfpError(f"degradation.snr_db is [{low}, {high}]; the smaller number comes first.")
     if not 0 <= front_end["f_min"] < front_end["f_max"] <= 4000:
         raise NmfpError(
-            f"front_end.f_min {front_end['f_min']} and f_max {front_end['f_max']} must satisfy 0 <= f_min < f_max <= 4000 Hz."
+            f"front_end.f_min {front_end['f_min']} and f_max {front_end['f_max']} must satisfy 0 <= f_min < "
+            f"f_max <= 4000 Hz."
         )
     if seconds_to_samples(batch["max_shift_seconds"]) >= SEGMENT_SAMPLES:
         raise NmfpError("batch.max_shift_seconds must be shorter than a segment (1 s).")
     if flat_features(front_end, network) % network["embedding_size"]:
         raise NmfpError(
-            f"network.embedding_size {network['embedding_size']} does not divide the {flat_features(front_end, network)} "
+            f"network.embedding_size {network['embedding_size']} does not divide the "
+            f"{flat_features(front_end, network)} "
             "features of the last block; choose a divisor or change network.channels."
         )
 
 
 def flat_features(front_end: dict, network: dict) -> int:
-    """Numbers that come out of the last block: its channels times the frequency bins that eight strides leave."""
+    """Numbers that come out of the last block: its channels times the frequency bins that eight strides
+    leave."""
     bins = front_end["n_mels"]
     for _ in network["channels"]:
         bins = -(-bins // 2)

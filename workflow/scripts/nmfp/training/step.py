@@ -1,4 +1,5 @@
-"""One training step as a Keras model: a batch of windows in, fingerprints of all views out, the loss on them."""
+"""One training step as a Keras model: a batch of windows in, fingerprints of all views out, the loss on
+them."""
 
 import keras
 from keras import ops
@@ -28,7 +29,8 @@ class Contrast(keras.Model):
         self.contrastive_loss = losses.make_loss(model["loss"], self.loss_seed)
 
     def inputs_of_network(self, x):
-        """The whole input side: degrade, transform and mask; float32 (anchors * (1 + positives), n_mels, 33)."""
+        """The whole input side: degrade, transform and mask; float32 (anchors * (1 + positives), n_mels,
+        33)."""
         n, m = self.anchors, self.anchors * self.positives
         # Keras forgets the batch's size on its way here; shapes are fixed, and the compiler should know
         x = dict(x)
