@@ -8,7 +8,7 @@ from nmfp.devices import claim, requested
 from nmfp.extraction.engines import open_engine
 from nmfp.extraction.partition import fingerprint_tracks, read_partition_tracks, work_key, write_partition
 from nmfp.extraction.progress import Progress
-from nmfp.files import script_log
+from nmfp.files import script_log, sole_writer
 from nmfp.model_folder import read_model
 from nmfp.segments import HOP_SAMPLES
 
@@ -17,7 +17,11 @@ log = logging.getLogger("nmfp")
 
 def main(snakemake):
     """Contract: rules/extract.smk."""
-    with script_log(snakemake.log[0]), claim(requested(snakemake)):
+    with (
+        script_log(snakemake.log[0]),
+        sole_writer(snakemake.params.work),
+        claim(requested(snakemake)),
+    ):
         model = Path(snakemake.input.info).parent
         model_digest = read_model(model)["digest"]
         tracks = read_partition_tracks(snakemake.input.tracks, snakemake.input.list)

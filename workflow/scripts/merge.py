@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from nmfp.datasets.tracks import check_budget
-from nmfp.files import read_csv, script_log, write_csv
+from nmfp.files import read_csv, script_log, sole_writer, write_csv
 from nmfp.merge import join_tables, merge, read_partitions
 from nmfp.model_folder import read_model
 from nmfp.segments import HOP_SAMPLES
@@ -14,7 +14,7 @@ log = logging.getLogger("nmfp")
 
 def main(snakemake):
     """Contract: rules/database.smk."""
-    with script_log(snakemake.log[0]):
+    with script_log(snakemake.log[0]), sole_writer(snakemake.params.work):
         model = read_model(Path(snakemake.input.model).parent)
         dimension = model["embedding_size"]
         fingerprints = snakemake.input.get("fingerprints", [])

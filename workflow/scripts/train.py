@@ -3,12 +3,16 @@
 from pathlib import Path
 
 from nmfp.devices import claim, requested
-from nmfp.files import script_log
+from nmfp.files import script_log, sole_writer
 
 
 def main(snakemake):
     """Train by `snakemake.params.model` on the packed audio of `snakemake.input`; write the model folder."""
-    with script_log(snakemake.log[0]), claim(requested(snakemake)):
+    with (
+        script_log(snakemake.log[0]),
+        sole_writer(snakemake.params.work),
+        claim(requested(snakemake)),
+    ):
         # Keras is slow to import and its absence should be in the log
         from nmfp import openvino_graph
         from nmfp.training import data, run

@@ -2,12 +2,14 @@
 
 import contextlib
 import csv
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +138,35 @@ def key_to_entropy(*key: object) -> int:
 def generator(*key: object) -> np.random.Generator:
     """The random generator that belongs to a key such as (seed, "query", track id)."""
     return np.random.Generator(np.random.Philox(key_to_entropy(*key)))
+
+
+@contextlib.contextmanager
+def sole_writer(work: str | Path, pause: float = 10.0) -> Iterator[None]:
+    """Keep the work folder `work` to this process; wait while another has it.
+
+    A job outlives the Snakemake that was killed above it, and may still run when its work is submitted again:
+    two that append to one log would spoil each other's rows. The lock lies beside the folder, which may come
+    and go, and ends with the process, however it ends.
+    """
+    path = Path(f"{work}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as handle:
+        while not _try_lock(handle):
+            log.info("another job works in %s; waiting for it", work)
+            time.sleep(pause)
+        yield
+
+
+def _try_lock(handle) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        log.warning(
+            "%s: the file system has no locks (%s); let no two jobs share this folder", handle.name, error
+        )
+    return True
 
 
 @contextlib.contextmanager
