@@ -76,6 +76,15 @@ def run(partitions: Path, out: Path, alive: list[str] | None = None, dtype: str 
     return merge.merge(read, merge.join_tables(read, table), targets(out), out / "work", MODEL, dtype)
 
 
+def failing(error: Exception):
+    """A function that takes anything and raises `error`."""
+
+    def fail(*_):
+        raise error
+
+    return fail
+
+
 def test_partitions_one_after_another(partitions, tmp_path):
     info = run(partitions, tmp_path / "out")
     found = open_fingerprints(tmp_path / "out")
@@ -89,7 +98,7 @@ def test_partitions_one_after_another(partitions, tmp_path):
     assert info["sha256"] == hashlib.sha256(np.concatenate(arrays).tobytes()).hexdigest()
     failures = pd.read_csv(tmp_path / "out" / "failures.csv")
     assert failures["id"].tolist() == ["b", "d"] and failures["reason"].tolist() == ["broken"] * 2
-    assert not list((tmp_path / "out" / "work").glob("*"))
+    assert [path.name for path in (tmp_path / "out" / "work").iterdir()] == ["last"]
 
 
 def test_half_precision(partitions, tmp_path):
@@ -207,7 +216,7 @@ def test_unfinished_work_is_judged_by_its_content(partitions, tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         run(partitions, tmp_path / "out")
     monkeypatch.setattr(merge, "_verify", verify)
-    (folder,) = (tmp_path / "out" / "work").iterdir()
+    (folder,) = (path for path in (tmp_path / "out" / "work").iterdir() if path.name != "last")
     if damage == "bytes":
         data = bytearray((folder / "database.npy").read_bytes())
         data[-1] ^= 1
@@ -226,9 +235,7 @@ def test_full_disk_leaves_the_database_of_before(partitions, tmp_path, monkeypat
     before = {path: path.read_bytes() for path in targets(tmp_path / "out").values()}
     write_partition(partitions, 4, {"i": 9})
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+    full = failing(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     for function in ("os.posix_fallocate", "os.fsync"):
         with monkeypatch.context() as patch:
             patch.setattr(f"nmfp.merge.{function}", full)
@@ -238,6 +245,33 @@ def test_full_disk_leaves_the_database_of_before(partitions, tmp_path, monkeypat
         assert len(open_fingerprints(tmp_path / "out").tracks) == 6
     run(partitions, tmp_path / "out")
     assert len(open_fingerprints(tmp_path / "out").tracks) == 7
+
+
+def test_database_of_before_survives_snakemake(partitions, tmp_path, monkeypatch):
+    """Snakemake deletes a rule's outputs before it runs and after it fails."""
+    run(partitions, tmp_path / "out")
+    for path in targets(tmp_path / "out").values():
+        path.unlink()
+    write_partition(partitions, 4, {"i": 9})
+    monkeypatch.setattr(
+        "nmfp.merge.os.posix_fallocate", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    with pytest.raises(NmfpError, match="full"):
+        run(partitions, tmp_path / "out")
+    assert len(open_fingerprints(tmp_path / "out" / "work" / "last").tracks) == 6
+    monkeypatch.undo()
+    run(partitions, tmp_path / "out")
+    assert len(open_fingerprints(tmp_path / "out" / "work" / "last").tracks) == 7
+    assert os.path.samefile(
+        tmp_path / "out" / "work" / "last" / "database.npy", tmp_path / "out" / "database.npy"
+    )
+
+
+def test_file_system_without_links_is_no_error(partitions, tmp_path, monkeypatch):
+    monkeypatch.setattr("nmfp.merge.os.link", failing(OSError(1, "not permitted")))
+    run(partitions, tmp_path / "out")
+    assert len(open_fingerprints(tmp_path / "out").tracks) == 6
+    assert not list((tmp_path / "out" / "work").iterdir())
 
 
 def test_disk_that_forgets_is_an_error(partitions, tmp_path, monkeypatch):

@@ -35,6 +35,17 @@ log = logging.getLogger("nmfp")
 BLOCK_BYTES = 1 << 22
 PARTITION_KEYS = ("rows", "dimension", "model", "model_digest", "hop_samples", "sha256")
 TEXT = ("id", "sha256", "status", "reason")
+# Files of a database in the order in which they take their names: the one that describes the others comes
+# last
+NAMES = {
+    "silent": "silent.npy",
+    "tracks": "tracks.csv",
+    "failures": "failures.csv",
+    "fingerprints": "database.npy",
+    "info": "database.json",
+}
+# Folder in the work folder with the database that was finished last
+LAST = "last"
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,8 @@ def merge(
         partitions: in the order of their rows.
         tracks: from `join_tables`.
         outputs: paths by the keys fingerprints, silent, tracks, failures, info.
-        work: folder for unfinished work, on the same disk as the outputs.
+        work: folder for unfinished work, on the same disk as the outputs; the finished database has a
+            second name in its folder `last`.
         model: the keys model, model_digest, dimension, hop_samples.
         dtype: float32, or float16 for half the size.
 
@@ -159,20 +171,40 @@ def merge(
             "removed_rows": int((tracks["row_end"] - tracks["row_start"])[removed].sum()),
             "partitions": [{key: p.info[key] for key in ("rows", "sha256")} for p in partitions],
         }
-        write_csv(outputs["failures"], tracks[tracks["status"] == "failed"])
-        write_csv(outputs["tracks"], ok)
-        write_npy(outputs["silent"], silent)
-        (folder / "database.npy").replace(outputs["fingerprints"])
-        write_json(outputs["info"], info)
-    _clear(work, keep=None)
+        write_npy(folder / "silent.npy", silent)
+        write_csv(folder / "tracks.csv", ok)
+        write_csv(folder / "failures.csv", tracks[tracks["status"] == "failed"])
+        write_json(folder / "database.json", info)
+        # all five are on the disk: from here on a full one cannot stop half-way
+        for key, name in NAMES.items():
+            outputs[key].parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).replace(outputs[key])
+    _clear(work, keep=work / LAST)
+    _keep(outputs, work / LAST)
     return info
 
 
-def _clear(work: Path, keep: Path | None) -> None:
+def _clear(work: Path, keep: Path) -> None:
     """Remove unfinished work for other partitions than these."""
     for folder in work.glob("*"):
-        if folder != keep:
+        if folder not in (keep, work / LAST):
             shutil.rmtree(folder)
+
+
+def _keep(outputs: dict[str, Path], last: Path) -> None:
+    """Give the finished files a second name, without a copy: Snakemake deletes a rule's outputs before it
+    runs.
+
+    When the next merge fails, its database of before is still there, in `last`, to be searched.
+    """
+    shutil.rmtree(last, ignore_errors=True)
+    last.mkdir(parents=True)
+    try:
+        for key, name in NAMES.items():
+            os.link(outputs[key], last / name)
+    except OSError as error:
+        log.info("no second name for the finished database on this file system (%s)", error.strerror)
+        shutil.rmtree(last)
 
 
 def _copy_all(partitions: list[Partition], folder: Path, shape: tuple[int, int], dtype: str) -> str:
