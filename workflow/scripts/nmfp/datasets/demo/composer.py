@@ -231,7 +231,7 @@ def _instrument(
 
 
 def compose(seed: int, number: int, seconds: float) -> pretty_midi.PrettyMIDI:
-    """The piece with this number: at least `seconds` seconds of MIDI, the same for the same arguments for ever.
+    """The piece with this number: at least `seconds` seconds of MIDI, the same for the same arguments.
 
     Instruments carry their volume as control change 7 and their tuning as a pitch bend (range +-2 semitones).
     """

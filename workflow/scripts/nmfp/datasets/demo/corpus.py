@@ -1,4 +1,4 @@
-"""What the embedded corpus consists of, and where it lies: files named, made in parallel, kept when complete."""
+"""What the embedded corpus consists of and where it lies; files made in parallel, kept when complete."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ _COUNTS = ("training_pieces", "validation_pieces", "database_tracks", "unknown_t
 
 
 class Item(NamedTuple):
-    """One file of the corpus: where it lies below its collection's folder, and everything that determines it."""
+    """One file of the corpus: where it lies in its collection's folder, and all that determines it."""
 
     id: str
     collection: str
@@ -35,10 +35,10 @@ class Item(NamedTuple):
 
 
 def music_items(seed: int, demo: dict) -> list[Item]:
-    """The pieces of music: FMA-like names (000/000123.mp3), a third each of mp3, ogg and flac, lengths by role.
+    """The pieces of music: names as in FMA (000/000123.mp3), a third each of mp3, ogg and flac.
 
-    Number, suffix and length of a piece depend on the seed, its role and its place only, so that another count leaves
-    the others as they are.
+    Number, suffix and length of a piece depend on the seed, its role and its place only, so that another
+    count leaves the others as they are.
     """
     shortest, longest = demo["track_seconds"]
     items = []
@@ -92,15 +92,20 @@ def make(job: tuple[str, Item]) -> None:
 
 
 def _complete(path: Path, item: Item) -> bool:
-    """True for a file that can be opened and, where its length is known beforehand, has it."""
+    """True for a file that can be read to its end and has the length that it should, where that is known."""
     try:
-        info = soundfile.info(path)
+        with soundfile.SoundFile(path) as f:
+            # headers promise lengths that a truncated file does not keep
+            f.seek(max(0, f.frames - 64))
+            if not len(f.read(64)) or f.tell() != f.frames:
+                return False
+            rate, frames = f.samplerate, f.frames
     except soundfile.LibsndfileError:
         return False
     if item.collection in ("room", "microphone"):
-        return info.frames > 0
-    rate = SAMPLE_RATE if item.collection == "music" else noises.SAMPLE_RATE
-    return info.samplerate == rate and abs(info.frames - item.seconds * rate) <= 0.1 * rate
+        return True
+    expected = SAMPLE_RATE if item.collection == "music" else noises.SAMPLE_RATE
+    return rate == expected and abs(frames - item.seconds * rate) <= 0.1 * rate
 
 
 def run(function: Callable, jobs: list, workers: int, label: str) -> None:
@@ -122,7 +127,8 @@ def build(
     """Make all files and return the table `id, path, role, reason` of each collection.
 
     Args:
-        folder: the files go to `<folder>/<key>/<collection>/<id>`, key a digest of the items and the stage's version.
+        folder: the files go to `<folder>/<key>/<collection>/<id>`, key a digest of
+            the items and the stage's version.
         workers: processes; the result does not depend on it.
     """
     home = Path(folder) / digest("demo", version, [list(item) for item in items])

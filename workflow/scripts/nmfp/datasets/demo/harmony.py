@@ -14,7 +14,7 @@ MODES = {
     "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
 }
 
-# how often one degree follows another (rows: from I, ii, iii, IV, V, vi, vii); the habits of tonal pop and folk
+# how often one degree follows another (rows: from I, ii, iii, IV, V, vi, vii): habits of pop and folk
 _FOLLOWS = np.array(
     [
         [0, 3, 2, 6, 5, 5, 2],
@@ -44,7 +44,7 @@ class Key(NamedTuple):
     mode: str
 
     def pitch(self, degree: int, octave: int) -> int:
-        """MIDI pitch of a scale degree (0 is the tonic; any integer) above MIDI octave `octave` (5 starts at 60)."""
+        """MIDI pitch of a scale degree (any integer, 0 is the tonic) above an octave (5 starts at 60)."""
         return 12 * (octave + degree // 7) + self.tonic + MODES[self.mode][degree % 7]
 
 
@@ -60,7 +60,7 @@ class Chord(NamedTuple):
         return tuple(self.root + step for step in _SHAPES[self.shape])
 
     def voicing(self, key: Key, centre: int, size: int = 4) -> list[int]:
-        """Its pitches nearest to MIDI pitch `centre`, ascending: close voicings make smooth voice leading by themselves."""
+        """Its pitches nearest to MIDI pitch `centre`, ascending: near voicings lead smoothly."""
         classes = {key.pitch(degree, 0) % 12 for degree in self.degrees}
         near = sorted(
             (abs(pitch - centre), pitch) for pitch in range(centre - 12, centre + 13) if pitch % 12 in classes

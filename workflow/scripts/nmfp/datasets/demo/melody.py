@@ -29,8 +29,8 @@ def _line(rng: np.random.Generator, onsets: list[int], steps: int, start: int) -
 def theme(rng: np.random.Generator, bars: int, steps: int, beat: int, density: float) -> Theme:
     """Notes (step, length, scale degree above the tonic) for each of `bars` bars.
 
-    A motif of one or two bars opens; it returns transposed, with another ending, and every phrase of four bars ends
-    on a long note: enough sameness to be recognised, enough difference to tell one bar from the next.
+    A motif of one or two bars opens; it returns transposed, with another ending, and every phrase of four
+    bars ends on a long note: enough sameness to be recognised, enough difference to tell the bars apart.
     """
     motifs = [
         _line(rng, _rhythm(rng, steps, beat, density), steps, pick(rng, (0, 2, 4, 5, 7))) for _ in range(2)

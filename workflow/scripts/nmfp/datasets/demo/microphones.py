@@ -9,7 +9,7 @@ _FFT = 4096
 
 
 class Kind(NamedTuple):
-    """Ranges of a kind of microphone: cut-off frequencies (Hz), slopes (dB an octave), resonances, tilt (dB an octave)."""
+    """Ranges of a kind: cut-off frequencies in Hz, slopes and tilt in dB an octave, resonances in dB."""
 
     low: tuple[float, float]
     low_slope: tuple[float, float]

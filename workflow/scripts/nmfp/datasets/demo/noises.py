@@ -1,7 +1,7 @@
 """Background noise as it is met where music is played: streets, rain, machines, talk, bars.
 
-Every generator returns float64 (samples,) at SAMPLE_RATE with about unit RMS. Talk is made voice by voice: a pitch that
-wanders, vowels as formants, syllables and pauses; crowds are many voices in a reverberant room.
+Every generator returns float64 (samples,) at SAMPLE_RATE with about unit RMS. Talk is made voice by voice: a
+pitch that wanders, vowels as formants, syllables and pauses; crowds are many voices in a reverberant room.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def _unit(signal: np.ndarray) -> np.ndarray:
 
 
 def _curve(rng: np.random.Generator, samples: int, every: float, depth: float) -> np.ndarray:
-    """A slowly wandering gain around 1: normal deviates of `depth` nepers every `every` seconds, joined smoothly."""
+    """A slowly wandering gain around 1: deviates of `depth` nepers every `every` seconds, joined smoothly."""
     knots = max(4, int(samples / SAMPLE_RATE / every) + 3)
     values = depth * rng.standard_normal(knots)
     place = np.linspace(0, knots - 1.001, samples)
@@ -79,7 +79,7 @@ def hum(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 def rain(rng: np.random.Generator, samples: int) -> np.ndarray:
     """Thousands of drops on something that rings a little, over a hiss."""
-    drops = _scatter(rng, samples, rng.uniform(300, 2500), 1.1)
+    drops = _scatter(rng, samples, rng.uniform(300, 2500), 0.7)
     low = rng.uniform(300, 1200)
     sos = butter(1, [low, rng.uniform(2, 4) * low + 300], "bandpass", fs=SAMPLE_RATE, output="sos")
     hiss = _shaped(rng, samples, rng.uniform(-1.5, 1.5))
@@ -113,14 +113,15 @@ def wind(rng: np.random.Generator, samples: int) -> np.ndarray:
     return _unit(rumble) + rng.uniform(0.5, 1.0) * _unit(leaves)
 
 
+# first three formants in Hz of English vowels, near the means of men in Peterson and Barney (1952)
 _VOWELS = np.array(
-    [[730, 1090, 2440], [530, 1840, 2480], [270, 2290, 3010], [570, 840, 2410], [300, 870, 2240], [490, 1350, 1690],
-     [660, 1720, 2410], [440, 1020, 2240], [520, 1190, 2390]]
-)  # fmt: skip  # Peterson and Barney 1952, means of men
+    [[730, 1090, 2440], [530, 1840, 2480], [270, 2290, 3010], [570, 840, 2410], [300, 870, 2240],
+     [490, 1350, 1690], [660, 1720, 2410], [440, 1020, 2240], [520, 1190, 2390]]
+)  # fmt: skip
 
 
 def _voice(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """One talker: harmonics of a wandering pitch under formants that change with the syllables, and hissed consonants."""
+    """One talker: harmonics of a wandering pitch under formants that move by syllable; hissed consonants."""
     syllables = int(samples / SAMPLE_RATE * 6) + 8
     lengths = rng.uniform(0.11, 0.28, syllables)
     starts = np.concatenate([[0], np.cumsum(lengths)])[:-1] * SAMPLE_RATE
@@ -215,12 +216,17 @@ def machine(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 def applause(rng: np.random.Generator, samples: int) -> np.ndarray:
     """Hundreds of hands, swelling and dying away."""
-    claps = _scatter(rng, samples, rng.uniform(150, 500), 0.5)
-    burst = rng.standard_normal(120) * np.exp(-np.arange(120) / 20)
-    sos = butter(
-        1, [rng.uniform(500, 900), rng.uniform(2200, 3400)], "bandpass", fs=SAMPLE_RATE, output="sos"
-    )
-    hands = _reverberate(rng, sosfilt(sos, fftconvolve(claps, burst)[:samples]), 0.8)
+    hands = np.zeros(samples)
+    decay = np.exp(-np.arange(120) / rng.uniform(12, 30))
+    for _ in range(16):
+        # no two pairs of hands sound alike
+        low = rng.uniform(300, 1100)
+        sos = butter(
+            1, [low, min(3800, rng.uniform(2, 4) * low + 200)], "bandpass", fs=SAMPLE_RATE, output="sos"
+        )
+        clap = sosfilt(sos, rng.standard_normal(120) * decay)
+        hands += fftconvolve(_scatter(rng, samples, rng.uniform(10, 30), 0.5), _unit(clap))[:samples]
+    hands = _reverberate(rng, hands, 0.8)
     return _unit(hands) * _curve(rng, samples, 4.0, 0.35) + 0.2 * _unit(crowd(rng, samples))
 
 

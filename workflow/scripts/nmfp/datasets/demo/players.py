@@ -1,8 +1,8 @@
 """Drummer, bassist and accompanist: one bar at a time, never twice the same.
 
-A bar is counted in sixteenths. Players return notes (step, length in steps, MIDI pitch, loudness 0-1); the composer
-adds tempo, swing and human error. What a player draws once (a pattern) makes a section recognisable; what is drawn
-again in every bar keeps two places of a track from being copies of each other.
+A bar is counted in sixteenths. Players return notes (step, length in steps, MIDI pitch, loudness 0-1); the
+composer adds tempo, swing and human error. What a player draws once (a pattern) makes a section
+recognisable; what is drawn again in every bar keeps two places of a track from being copies of each other.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from nmfp.datasets.demo.styles import GROOVES
 Note = tuple[float, float, int, float]
 
 DRUMS = {
-    "kick": 36, "snare": 38, "rim": 37, "clap": 39, "hat": 42, "pedal": 44, "open hat": 46, "ride": 51, "bell": 53,
+    "kick": 36, "snare": 38, "rim": 37, "clap": 39, "hat": 42, "pedal": 44, "open hat": 46, "ride": 51,
     "crash": 49, "cymbal": 57, "tom": 45, "shaker": 70, "maracas": 82, "tambourine": 54, "cowbell": 56,
-    "conga": 63, "conga low": 64, "bongo": 60, "clave": 75, "triangle": 81,
+    "conga": 63, "bongo": 60, "clave": 75, "triangle": 81,
 }  # fmt: skip
 _FILL_TOMS = (50, 48, 47, 45, 43, 41)
 EXTRAS = ("shaker", "tambourine", "conga", "cowbell", "bongo", "clave", "triangle", "maracas")
@@ -127,7 +127,7 @@ class Bassist:
         self.leap = 0.1 + 0.3 * rng.random()
 
     def play(self, rng: np.random.Generator, bar: Bar, key: Key, following: Chord) -> list[Note]:
-        """One bar in the octave below middle C's lower neighbour; `following` is the next bar's first chord."""
+        """One bar between F1 and D3; `following` is the next bar's first chord."""
         onsets = [s for s in self.onsets if s == 0 or rng.random() < 0.93]
         onsets = sorted(
             {*onsets, *(s for s in range(2, bar.steps, 2) if rng.random() < 0.04 + 0.04 * bar.energy)}
@@ -156,7 +156,7 @@ class Bassist:
 
 
 class Accompanist:
-    """Chords in a habit: strummed, broken, stabbed; the rhythm is the section's, the details are the bar's."""
+    """Chords in a habit: strummed, broken, stabbed; rhythm is the section's, details are the bar's."""
 
     def __init__(self, rng: np.random.Generator, habit: str, bar_steps: int, centre: int):
         self.habit = habit

@@ -1,4 +1,4 @@
-"""MIDI to sound with tinysoundfont and the General MIDI soundfont that pretty_midi carries; sound to files."""
+"""MIDI to sound, with tinysoundfont and the General MIDI soundfont in pretty_midi; sound to files."""
 
 import functools
 from pathlib import Path
@@ -14,12 +14,35 @@ from nmfp.files import atomic, generator
 
 SAMPLE_RATE = 16000
 _DRUM_CHANNEL = 9
-_MAX_VOICES = 96
+_MAX_VOICES = 64
+_REFERENCE_DB = -31.0
 
 
 @functools.cache
 def _soundfont() -> bytes:
     return (Path(pretty_midi.__file__).parent / "TimGM6mb.sf2").read_bytes()
+
+
+@functools.cache
+def _loudness(bank: int, program: int, low: bool) -> float:
+    """Level in dB of the loudest 0.2 s of a held fifth: the soundfont's instruments differ by 20 dB."""
+    synth = tinysoundfont.Synth(gain=-9, samplerate=SAMPLE_RATE)
+    synth.program_select(0, synth.sfload(_soundfont()), bank, program)
+    for pitch in (36, 43) if low else (60, 67):
+        synth.noteon(0, pitch, 90)
+    sound = np.frombuffer(synth.generate_simple(SAMPLE_RATE), np.float32).reshape(5, -1)
+    return float(10 * np.log10(np.square(sound).mean(axis=1).max() + 1e-9))
+
+
+def _fader(instrument: pretty_midi.Instrument, position: int) -> int:
+    """MIDI volume that makes an instrument about as loud as its fader asks for, whatever its samples.
+
+    tinysoundfont's gain is the cube of the volume: 60 dB for a factor of ten.
+    """
+    if instrument.is_drum:
+        return position
+    missing = _REFERENCE_DB - _loudness(0, instrument.program, instrument.name == "bass")
+    return int(np.clip(round(position * 10 ** (0.8 * np.clip(missing, -10, 10) / 60)), 1, 127))
 
 
 def _events(midi: pretty_midi.PrettyMIDI, sample_rate: int) -> list[tuple[int, int, int, int, int]]:
@@ -49,7 +72,8 @@ def synthesise(midi: pretty_midi.PrettyMIDI, seconds: float, sample_rate: int = 
         bank = 128 if instrument.is_drum else 0
         synth.program_select(channel, font, bank, instrument.program, instrument.is_drum)
         for change in instrument.control_changes:
-            synth.control_change(channel, change.number, change.value)
+            value = _fader(instrument, change.value) if change.number == 7 else change.value
+            synth.control_change(channel, change.number, value)
         for bend in instrument.pitch_bends:
             synth.pitchbend(channel, bend.pitch + 8192)
     total = round(seconds * sample_rate)
@@ -85,7 +109,7 @@ def _shelves(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
 
 
 def master(audio: np.ndarray, rng: np.random.Generator, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Equalise, bend the highest peaks down softly, fade the ends, and leave a peak between -3 and -0.5 dBFS."""
+    """Equalise, bend the highest peaks down, fade the ends, and leave a peak between -3 and -0.5 dBFS."""
     audio = sosfilt(_shelves(rng, sample_rate), audio).astype(np.float32)
     level = np.sqrt(np.mean(np.square(audio))) + 1e-9
     # peaks beyond about three times the RMS are squeezed, as on any released record
@@ -103,7 +127,7 @@ def render(seed: int, number: int, midi: pretty_midi.PrettyMIDI, seconds: float)
 
 
 def write_audio(path: Path, audio: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
-    """Write float32 mono as the suffix says (.flac, .mp3, .ogg, .wav), whole or not at all, same bytes every time."""
+    """Write float32 mono as the suffix says (.flac .mp3 .ogg .wav), atomically, the same bytes every time."""
     with atomic(path) as temporary:
         if path.suffix == ".mp3":
             _write_mp3(temporary, audio, sample_rate)
@@ -127,7 +151,7 @@ def _write_blocks(path: Path, audio: np.ndarray, sample_rate: int) -> None:
 
 
 def _number_like_everyone(source: Path, target: Path) -> None:
-    """Copy Ogg packets: libsndfile draws the stream's serial number from the clock, FFmpeg's bitexact does not."""
+    """Copy Ogg packets: libsndfile takes the stream's serial number from the clock, FFmpeg need not."""
     with av.open(str(source)) as reader, av.open(str(target), "w", options={"fflags": "+bitexact"}) as writer:
         stream = writer.add_stream_from_template(reader.streams.audio[0])
         for packet in reader.demux(reader.streams.audio[0]):

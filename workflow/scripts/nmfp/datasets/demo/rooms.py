@@ -1,4 +1,4 @@
-"""Room responses: image sources for the first reflections, a diffuse tail that decays as the room's RT60 says."""
+"""Room responses: image sources for the first reflections, a diffuse tail that decays as RT60 says."""
 
 import numpy as np
 import pyroomacoustics
@@ -11,7 +11,10 @@ _BANDS = (125, 250, 500, 1000, 2000, 4000)
 
 
 def _early(rng: np.random.Generator, rt60: float) -> tuple[np.ndarray, float]:
-    """Image-source response up to order 8 and the mean free time between two reflections in seconds."""
+    """Image-source response up to order 8 and the mean time between two reflections in seconds.
+
+    The response starts 2 ms before the direct sound.
+    """
     # long reverberation wants a large room, or its walls would have to be mirrors
     scale = np.clip(rt60, 0.35, 1.2) ** 0.6
     size = np.array([rng.uniform(3.5, 9), rng.uniform(3, 7), rng.uniform(2.4, 4)]) * scale * (1.0, 1.0, 0.9)
@@ -28,19 +31,24 @@ def _early(rng: np.random.Generator, rt60: float) -> tuple[np.ndarray, float]:
         },
         max_order=_ORDER,
     )
-    # the listener stands in the reverberant field: source and microphone well apart, both away from the walls
-    for _ in range(200):
-        source, microphone = rng.uniform(0.4, size - 0.4), rng.uniform(0.4, size - 0.4)
-        if np.linalg.norm(source - microphone) > 0.4 * np.linalg.norm(size):
-            break
+    # from a table's width to half the room's diagonal, both away from the walls
+    wanted = rng.uniform(1.0, 0.5 * np.linalg.norm(size))
+    sources, microphones = rng.uniform(0.4, size - 0.4, (2, 64, 3))
+    distances = np.linalg.norm(sources - microphones, axis=1)
+    best = int(np.argmin(np.abs(distances - wanted)))
+    source, microphone = sources[best], microphones[best]
     room.add_source(source)
     room.add_microphone(microphone)
     room.compute_rir()
-    return np.asarray(room.rir[0][0], dtype=float), 4 * volume / surface / 343
+    # pyroomacoustics delays everything by half the length of its fractional delay filters
+    filters = pyroomacoustics.constants.get("frac_delay_length") // 2
+    arrival = int(distances[best] / pyroomacoustics.constants.get("c") * SAMPLE_RATE) + filters
+    response = np.asarray(room.rir[0][0], dtype=float)
+    return response[max(0, arrival - 16) :], 4 * volume / surface / 343
 
 
 def _tail(rng: np.random.Generator, rt60: float, samples: int) -> np.ndarray:
-    """Gaussian noise in octave bands, each with its own decay: 60 dB in RT60, treble sooner and bass later."""
+    """Gaussian noise in octave bands, each with its own decay: 60 dB in RT60, treble sooner, bass later."""
     time = np.arange(samples) / SAMPLE_RATE
     tilt = rng.uniform(0.0, 0.22)
     total = np.zeros(samples)
@@ -53,7 +61,7 @@ def _tail(rng: np.random.Generator, rt60: float, samples: int) -> np.ndarray:
 
 
 def room_response(rng: np.random.Generator, place: int, count: int) -> np.ndarray:
-    """Response number `place` of `count`: float32 (samples,), peak 0.95, its direct sound 2 ms after the start.
+    """Response number `place` of `count`: float32 (samples,), peak 0.95, direct sound 2 ms after the start.
 
     RT60 is stratified over 0.2 to 1.5 s, so that a handful of rooms covers the range.
     """
@@ -62,8 +70,6 @@ def room_response(rng: np.random.Generator, place: int, count: int) -> np.ndarra
     rt60 = low * (high / low) ** ((place + rng.random()) / count)
     early, free_time = _early(rng, rt60)
     samples = int(min(1.15 * rt60, 1.9) * SAMPLE_RATE)
-    direct = int(np.argmax(np.abs(early)))
-    early = early[max(0, direct - 16) :]
     # image sources thin out where the order ends; the tail takes over well before, over 20 ms
     joint = int(min(0.6 * _ORDER * free_time, 0.08) * SAMPLE_RATE) + 16
     early = np.pad(early, (0, max(0, samples - len(early))))[:samples]

@@ -32,7 +32,7 @@ FAMILIES = {
     "bagpipe": (109, 111),
 }
 
-# chance in ninths that a drum sounds on each sixteenth of the bar; General MIDI drum names stand in players.DRUMS
+# chance in ninths that a drum sounds on each sixteenth of the bar; players.DRUMS gives the drums' MIDI notes
 GROOVES = {
     "backbeat": {"kick": "9000003093200030", "snare": "0000901000009001", "hat": "9080818090808180"},
     "half time": {"kick": "9000002000300020", "snare": "0000000091000100", "hat": "9070807080708070"},
