@@ -4,6 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from nmfp.database import full_disk_explained
 from nmfp.devices import claim, requested
 from nmfp.extraction.engines import open_engine
 from nmfp.extraction.partition import fingerprint_tracks, read_partition_tracks, work_key, write_partition
@@ -19,6 +20,7 @@ def main(snakemake):
     """Contract: rules/extract.smk."""
     with (
         script_log(snakemake.log[0]),
+        full_disk_explained(snakemake.params.work),
         sole_writer(snakemake.params.work),
         claim(requested(snakemake)),
     ):
