@@ -1,0 +1,244 @@
+"""nmfp database create | add | remove | info | verify | compact."""
+
+import json
+import sys
+from pathlib import Path
+
+from nmfp.cli.inputs import expand
+from nmfp.cli.messages import clock, printable, say, set_up_logging
+from nmfp.cli.models import add_model_option, find_model
+from nmfp.cli.parser import add_common, add_engine, new_command
+from nmfp.cli.status import FAILED, OK, UsageError
+from nmfp.errors import NmfpError
+
+INPUTS_HELP = "audio files, folders, lists (.txt, .lst, .m3u) or - for a list on standard input"
+
+
+def add_parser(commands) -> None:
+    """Describe the group."""
+    group = new_command(
+        commands,
+        "database",
+        None,
+        "make, change and check databases of fingerprints",
+        "  nmfp database create songs.db MUSIC/ --model nmfp-triplet\n"
+        "  nmfp database add songs.db NEW/ one_more.flac\n"
+        "  nmfp database info songs.db\n",
+    )
+    actions = group.add_subparsers(metavar="ACTION", title="actions")
+
+    create = new_command(
+        actions,
+        "create",
+        run_create,
+        "make a database from recordings",
+        "  nmfp database create songs.db MUSIC/ --model nmfp-triplet\n"
+        "  find MUSIC/ -name '*.flac' -print0 | nmfp database create songs.db - --model nmfp-triplet\n"
+        "Interrupted? The same command goes on where it was.\n",
+    )
+    create.add_argument("database", help="folder to make")
+    create.add_argument("input", nargs="*", help=INPUTS_HELP)
+    add_model_option(create, required=True)
+    add_engine(create)
+
+    add = new_command(
+        actions,
+        "add",
+        run_add,
+        "add recordings; those that are there already are left as they are, changed ones replaced",
+        "  nmfp database add songs.db NEW/ --threads 2\n",
+    )
+    add.add_argument("database", help="an existing database")
+    add.add_argument("input", nargs="+", help=INPUTS_HELP)
+    add_engine(add)
+
+    remove = new_command(
+        actions,
+        "remove",
+        run_remove,
+        "take tracks out of a database at once; `compact` gives their space back",
+        "  nmfp database remove songs.db MUSIC/old.mp3 'MUSIC/live/*'\n",
+    )
+    remove.add_argument("database", help="an existing database")
+    remove.add_argument(
+        "track", nargs="+", help="a track as `info --tracks` names it, or a pattern with * and ?"
+    )
+
+    info = new_command(
+        actions,
+        "info",
+        run_info,
+        "say what a database holds",
+        "  nmfp database info songs.db\n  nmfp database info songs.db --format json\n"
+        "  nmfp database info songs.db --tracks | grep -i beatles\n",
+    )
+    info.add_argument("database", help="a database, of this command or of the workflow")
+    info.add_argument("--tracks", action="store_true", help="list the tracks, one a line")
+    info.add_argument("--failures", action="store_true", help="list what could not be added, with reasons")
+    info.add_argument("--format", choices=["table", "json"], default="table")
+
+    verify = new_command(
+        actions,
+        "verify",
+        run_verify,
+        "read a database back and compare it with its digests",
+        "  nmfp database verify songs.db && echo sound\n",
+    )
+    verify.add_argument("database", help="a database, of this command or of the workflow")
+
+    compact = new_command(
+        actions,
+        "compact",
+        run_compact,
+        "rewrite a database without the rows of removed tracks",
+        "  nmfp database compact songs.db\n",
+    )
+    compact.add_argument("database", help="an existing database")
+    for command in (create, add, remove, info, verify, compact):
+        add_common(command)
+
+
+def run_create(arguments) -> int:
+    """Make the store, then add to it."""
+    set_up_logging(arguments, bulk=True)
+    model = find_model(arguments.model)
+    inputs = expand(arguments.input)
+    from nmfp import store
+
+    store.create(arguments.database, model)
+    return _add(arguments, inputs)
+
+
+def run_add(arguments) -> int:
+    """Add to a store."""
+    set_up_logging(arguments, bulk=True)
+    _insist_on_store(arguments.database)
+    inputs = expand(arguments.input)
+    if not inputs:
+        raise UsageError("there is nothing to add: the list is empty.")
+    return _add(arguments, inputs)
+
+
+def _add(arguments, inputs) -> int:
+    from nmfp import store
+
+    result = store.add(arguments.database, inputs, arguments.engine, arguments.threads)
+    for name, reason in result.failed.itertuples(index=False):
+        say(f"nmfp: {printable(name)} was not added: {reason}")
+    if not arguments.quiet:
+        for name, original in result.duplicates.items():
+            say(f"nmfp: {printable(name)} was left out: the same bytes as {printable(original)}")
+        parts = [(result.added, "added"), (result.replaced, "replaced"), (result.unchanged, "unchanged")]
+        parts += [(len(result.duplicates), "duplicates"), (len(result.failed), "failed")]
+        say(f"{arguments.database}: " + ", ".join(f"{n} {what}" for n, what in parts if n or what == "added"))
+    return FAILED if len(result.failed) else OK
+
+
+def _insist_on_store(folder: str) -> None:
+    from nmfp import store
+
+    files = store.resolve(folder)
+    if not store.is_store(folder):
+        raise NmfpError(
+            f"{files} belongs to the workflow, which makes and changes it: add files to its music folder and run "
+            "snakemake, or make a database of your own with `nmfp database create`."
+        )
+
+
+def run_remove(arguments) -> int:
+    """Remove tracks."""
+    set_up_logging(arguments)
+    _insist_on_store(arguments.database)
+    from nmfp import store
+
+    for name in store.remove(arguments.database, arguments.track):
+        if not arguments.quiet:
+            say(f"removed {printable(name)}")
+    return OK
+
+
+def run_compact(arguments) -> int:
+    """Rewrite without removed rows."""
+    set_up_logging(arguments, bulk=True)
+    _insist_on_store(arguments.database)
+    from nmfp import store
+
+    rows = store.compact(arguments.database)
+    if not arguments.quiet:
+        say(f"{arguments.database}: {rows} fingerprints of removed tracks are gone")
+    return OK
+
+
+def run_verify(arguments) -> int:
+    """Check everything."""
+    set_up_logging(arguments)
+    from nmfp import store
+
+    store.resolve(arguments.database)
+    problems = store.verify(arguments.database)
+    for problem in problems:
+        say(f"nmfp: {problem}")
+    if not problems and not arguments.quiet:
+        print(f"{arguments.database}: sound")
+    return FAILED if problems else OK
+
+
+def run_info(arguments) -> int:
+    """Print what is in it."""
+    set_up_logging(arguments)
+    from nmfp import store
+    from nmfp.files import read_csv
+
+    database = store.open_store(arguments.database)
+    if arguments.tracks:
+        print("\n".join(printable(name) for name in database.tracks["id"]))
+        return OK
+    failures = _failures(database.folder, read_csv)
+    if arguments.failures:
+        for row in failures.itertuples():
+            print(f"{printable(row.id)}\t{row.reason}")
+        return OK
+    described = _describe(Path(arguments.database), database, failures)
+    if arguments.format == "json":
+        json.dump(described, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+        return OK
+    for key, value in described.items():
+        if value is not None:
+            print(f"{key.replace('_', ' '):<16}{_words(key, value)}")
+    return OK
+
+
+def _failures(folder: Path, read_csv):
+    path = folder / "failures.csv"
+    text = ("id", "sha256", "status", "reason")
+    return read_csv(path, ["id", "reason"], text=text)
+
+
+def _describe(folder: Path, database, failures) -> dict:
+    from nmfp.files import read_json
+    from nmfp.segments import SAMPLE_RATE
+
+    info, index = database.info, database.folder / "index.json"
+    return {
+        "database": str(folder),
+        "model": info["model"],
+        "model_digest": info["model_digest"],
+        "tracks": len(database.tracks),
+        "seconds": round(float(database.tracks["samples"].sum()) / SAMPLE_RATE, 1),
+        "fingerprints": int((database.tracks["row_end"] - database.tracks["row_start"]).sum()),
+        "numbers_each": info["dimension"],
+        "removed_rows": info.get("removed_rows", 0),
+        "silent_rows": int(database.silent.sum()),
+        "failed_files": len(failures),
+        "index": read_json(index)["resolved"] if index.exists() else "exact search",
+        "bytes": sum(p.stat().st_size for p in database.folder.iterdir() if p.is_file()),
+    }
+
+
+def _words(key: str, value) -> str:
+    if key == "seconds":
+        return clock(value)
+    if key == "bytes":
+        return f"{value / 1e6:.1f} MB"
+    return printable(str(value))

@@ -1,0 +1,79 @@
+"""nmfp identify: which track is it, and where in it?"""
+
+from nmfp.cli.inputs import expand
+from nmfp.cli.messages import set_up_logging
+from nmfp.cli.models import add_model_option, find_model
+from nmfp.cli.parser import add_common, add_engine, new_command, positive, rate
+from nmfp.cli.status import FAILED, OK, UsageError
+
+
+def add_parser(commands) -> None:
+    """Describe the command."""
+    command = new_command(
+        commands,
+        "identify",
+        run,
+        "name the track of each recording, and the place in it",
+        "  nmfp identify clip.m4a --database songs.db\n"
+        "  nmfp identify CLIPS/ --database songs.db --top 3 --format csv -o results.csv\n"
+        "  nmfp identify clip.wav --database results/demo/fingerprints/demo-triplet/database\n"
+        "A place is where the recording's first sample lies in the track. For long recordings with several tracks in\n"
+        "them see `nmfp monitor`.\n",
+    )
+    command.add_argument(
+        "query", nargs="+", help="audio files, folders, lists, or - for a list on standard input"
+    )
+    add_database_option(command)
+    add_model_option(command, required=False)
+    command.add_argument(
+        "--top", type=positive, default=1, metavar="N", help="name the N best tracks (default: 1)"
+    )
+    add_rate_option(command)
+    command.add_argument("--format", choices=["table", "csv", "json"], default="table", help="of the results")
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="write the results there, not to standard output"
+    )
+    add_engine(command)
+    add_common(command)
+
+
+def add_database_option(command) -> None:
+    """--database."""
+    command.add_argument(
+        "-d",
+        "--database",
+        required=True,
+        metavar="DB",
+        help="a database, of `nmfp database` or of the workflow",
+    )
+
+
+def add_rate_option(command) -> None:
+    """--false-accept-rate."""
+    command.add_argument(
+        "--false-accept-rate",
+        type=rate,
+        metavar="RATE",
+        help="share of recordings of unknown music that may be answered with a track (default: 0.01)",
+    )
+
+
+def run(arguments) -> int:
+    """Identify each query as soon as the one before it is done."""
+    set_up_logging(arguments)
+    model = find_model(arguments.model) if arguments.model else None
+    queries = expand(arguments.query)
+    if not queries:
+        raise UsageError("there is nothing to identify: the list is empty.")
+    from nmfp.cli.results import open_writer
+    from nmfp.identification.queries import identify_files
+    from nmfp.identification.session import Session
+
+    with Session(arguments.database, model, arguments.engine, arguments.threads) as session:
+        session.decide_at(arguments.false_accept_rate)
+        failed = 0
+        with open_writer(arguments.format, arguments.output, [q.id for q in queries]) as write:
+            for result in identify_files(queries, session, arguments.top):
+                write(result)
+                failed += result.decision == "failed"
+    return FAILED if failed else OK

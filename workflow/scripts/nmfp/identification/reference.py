@@ -1,0 +1,159 @@
+"""A database ready to be searched: fingerprints, bounds of its tracks, nearest neighbours, the model's folder."""
+
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from nmfp.database import Fingerprints, open_fingerprints
+from nmfp.errors import NmfpError
+from nmfp.matching import Bounds
+from nmfp.model_folder import read_model
+from nmfp.segments import HOP_SAMPLES
+from nmfp.store import is_store, open_stable
+
+log = logging.getLogger("nmfp")
+
+CANDIDATES = 20
+BLOCK_ROWS = 1 << 16
+
+
+@dataclass
+class Reference:
+    """What a query is compared with.
+
+    Attributes:
+        vectors: (rows, d) float32 or float16, may be a memmap.
+        silent: (rows,) bool.
+        bounds: rows of the tracks that hold any.
+        names: (tracks,) id of each.
+        digest: of the model that made the fingerprints, "" where it is not known.
+        folder: where the files lie.
+        index: a FAISS index over the rows, or None: exact search.
+    """
+
+    vectors: np.ndarray
+    silent: np.ndarray
+    bounds: Bounds
+    names: np.ndarray
+    digest: str
+    folder: Path
+    index: object = None
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+
+    def neighbours(self, queries: np.ndarray, k: int = CANDIDATES) -> np.ndarray:
+        """The k nearest rows (m, k) int64 of queries float32 (m, d), -1 where there are fewer."""
+        if self.index is not None:
+            from nmfp import index as nn
+
+            return nn.search(self.index, queries, k, self.threads)[1]
+        return nearest_rows(self.vectors, self.silent, queries, k)
+
+
+def nearest_rows(vectors: np.ndarray, silent: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    """Exact search by inner product among the rows that sound; (m, k) int64, best first, ties to the smaller row."""
+    best = np.full((len(queries), k), -np.inf, np.float32)
+    rows = np.full((len(queries), k), -1, np.int64)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = np.asarray(vectors[start : start + BLOCK_ROWS], np.float32)
+        products = queries @ block.T
+        products[:, silent[start : start + BLOCK_ROWS]] = -np.inf
+        if products.shape[1] > k:
+            # all that reach the k-th best value, so that which of several equal rows stays does not depend on chance
+            chosen = np.argpartition(-products, k - 1, axis=1)[:, :k]
+        else:
+            chosen = np.broadcast_to(np.arange(products.shape[1]), products.shape)
+        scores = np.concatenate([best, np.take_along_axis(products, chosen, axis=1)], axis=1)
+        found = np.concatenate([rows, chosen + start], axis=1)
+        order = np.lexsort((found, -scores), axis=1)[:, :k]
+        best = np.take_along_axis(scores, order, axis=1)
+        rows = np.take_along_axis(found, order, axis=1)
+    rows[~np.isfinite(best)] = -1
+    return rows
+
+
+def from_database(database: Fingerprints) -> Reference:
+    """A merged database without its index.
+
+    Raises:
+        NmfpError: it holds no fingerprints, or of another hop.
+    """
+    if database.info["hop_samples"] != HOP_SAMPLES:
+        raise NmfpError(
+            f"{database.folder} has a fingerprint every {database.info['hop_samples']} samples; this version compares "
+            f"those of every {HOP_SAMPLES}."
+        )
+    tracks = database.tracks[database.tracks["row_end"] > database.tracks["row_start"]]
+    if tracks.empty:
+        raise NmfpError(
+            f"{database.folder} holds no fingerprints; add recordings to it, or see its failures.csv."
+        )
+    bounds = Bounds(tracks["row_start"].to_numpy(np.int64), tracks["row_end"].to_numpy(np.int64))
+    return Reference(
+        database.vectors,
+        database.silent,
+        bounds,
+        tracks["id"].to_numpy(object),
+        database.info["model_digest"],
+        database.folder,
+    )
+
+
+def open_reference(folder: str | Path) -> Reference:
+    """A store or a workflow's database, with the index that lies beside the files.
+
+    Raises:
+        NmfpError: missing, inconsistent or empty; its index is of another database or damaged.
+    """
+
+    def opener(files: Path) -> Reference:
+        reference = from_database(open_fingerprints(files))
+        if (files / "index.faiss").exists():
+            reference.index = _read_index(files / "index.faiss", open_fingerprints(files).info)
+        return reference
+
+    return open_stable(folder, opener)
+
+
+def _read_index(path: Path, info: dict):
+    from nmfp import index as nn
+
+    found, _ = nn.read(path, {key: info[key] for key in ("rows", "dimension", "model_digest")})
+    nn.set_search_parameters(found)
+    return found
+
+
+def find_model_of(folder: str | Path, digest: str) -> Path:
+    """The model that made a database: kept inside a store, beside the fingerprints in the workflow's results.
+
+    Raises:
+        NmfpError: it is not where it belongs, or is another one.
+    """
+    folder = Path(folder)
+    if is_store(folder):
+        places = [folder / "model"]
+    else:
+        # results/<experiment>/fingerprints/<model>/database
+        files = folder.resolve()
+        places = [files.parents[2] / "models" / files.parent.name] if len(files.parents) > 2 else []
+    for place in places:
+        if (place / "model.json").is_file():
+            check_model(place, digest, folder)
+            return place
+    raise NmfpError(f"the model that made {folder} is not beside it; name its folder by --model.")
+
+
+def check_model(model: Path, digest: str, folder: str | Path) -> None:
+    """Insist that a model made a database.
+
+    Raises:
+        NmfpError: it did not.
+    """
+    found = read_model(model)["digest"]
+    if digest and found != digest:
+        raise NmfpError(
+            f"{folder} was made by another model ({digest[:12]}) than {model} ({found[:12]}): their fingerprints cannot "
+            "be compared; use that database's own model, or make the database again."
+        )

@@ -1,0 +1,8 @@
+"""The command `nmfp` without installation: python workflow/scripts/nmfp_command.py --help."""
+
+import sys
+
+from nmfp.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
