@@ -2,12 +2,20 @@
 
 import itertools
 import logging
+import os
+import pickle
+import struct
+import subprocess
+import sys
 import wave
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from nmfp import audio
 from nmfp.audio import AudioError, TruncatedAudio
 
@@ -313,3 +321,94 @@ def test_only_int16_is_written(tmp_path):
     audio.write_wav(tmp_path / "a.wav", np.arange(10, dtype=np.int16))
     with wave.open(str(tmp_path / "a.wav")) as f:
         assert (f.getframerate(), f.getnchannels(), f.getsampwidth(), f.getnframes()) == (8000, 1, 2, 10)
+
+
+@pytest.fixture(scope="module")
+def small_files(tmp_path_factory):
+    """A short file of every format, as bytes."""
+    folder = tmp_path_factory.mktemp("small")
+    rates = {"libopus": 48000}
+    files = {}
+    for name, codec, form in CODECS:
+        rate = rates.get(codec, 44100)
+        files[name] = encode(folder / name, tone(0.6, rate, 2), rate, codec, form).read_bytes()
+    return files
+
+
+DAMAGE = st.lists(
+    st.tuples(
+        st.sampled_from(["set", "cut", "grow", "ones", "zeros", "end"]),
+        st.floats(0, 1),
+        st.binary(max_size=40),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from([c[0] for c in CODECS]), near_start=st.booleans(), damage=DAMAGE)
+def test_damaged_files_end_in_samples_or_in_a_reason(name, near_start, damage, small_files, tmp_path):
+    content = bytearray(small_files[name])
+    for kind, where, junk in damage:
+        at = int(where * min(len(content), 200 if near_start else len(content)))
+        if kind == "cut":
+            del content[at : at + 10 * len(junk)]
+        elif kind == "grow":
+            content[at:at] = junk
+        elif kind == "end":
+            del content[at:]
+        else:
+            content[at : at + 4] = {"set": junk[:4], "ones": b"\xff" * 4, "zeros": bytes(4)}[kind]
+    path = tmp_path / name
+    path.write_bytes(content)
+    samples = 0
+    try:
+        for block in audio.stream(path):
+            assert block.dtype == np.int16 and block.ndim == 1
+            samples += len(block)
+    except AudioError as error:
+        assert 0 < len(error.reason) < 100
+    assert samples < 8000 * 3600
+
+
+def test_errors_travel_between_processes():
+    error = pickle.loads(pickle.dumps(TruncatedAudio("a.wav", "truncated")))  # noqa: S301
+    assert (type(error), error.path, error.reason) == (TruncatedAudio, "a.wav", "truncated")
+    assert str(error) == "a.wav cannot be used: truncated."
+
+
+LONG = """
+import resource, sys
+from nmfp import audio
+samples = sum(len(block) for block in audio.stream(sys.argv[1]))
+print(samples, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def stream_long(path, seconds, rate=8000):
+    """Samples and peak memory (MB) of a process that streams a WAV that is mostly a hole in the disk."""
+    size = 2 * rate * seconds
+    header = (
+        b"RIFF"
+        + struct.pack("<I", 36 + size)
+        + b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
+    )
+    with path.open("wb") as f:
+        f.write(header + b"data" + struct.pack("<I", size))
+        f.truncate(44 + size)
+    scripts = str(Path(audio.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": scripts}
+    done = subprocess.run(
+        [sys.executable, "-c", LONG, str(path)], env=environment, capture_output=True, text=True, check=True
+    )
+    return [int(number) for number in done.stdout.split()]
+
+
+@pytest.mark.slow
+def test_ten_hours_take_no_more_memory_than_ten_minutes(tmp_path):
+    short_samples, short_memory = stream_long(tmp_path / "short.wav", 600)
+    long_samples, long_memory = stream_long(tmp_path / "long.wav", 36_000)
+    assert (short_samples, long_samples) == (600 * 8000, 36_000 * 8000)
+    assert long_memory < short_memory + 10  # the samples alone are 549 MB

@@ -35,6 +35,11 @@ CONTAINERS = (
 )
 TRUNCATED_SECONDS, TRUNCATED_SHARE = 0.25, 0.01
 CORRUPT_SHARE = 0.1
+NOT_AUDIO = "not audio, or its beginning is missing"
+# Beyond these a header is damaged, and resampling would produce endless samples.
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+# Floats may pass full scale a little; astronomic ones are damage that would spread through the resampler.
+LOUDEST = 4.0
 BLOCK_SECONDS = 10
 
 
@@ -45,6 +50,9 @@ class AudioError(NmfpError):
         super().__init__(f"{path} cannot be used: {reason}.")
         self.path = str(path)
         self.reason = reason
+
+    def __reduce__(self):  # a decoding process sends it to its parent
+        return type(self), (self.path, self.reason)
 
 
 class TruncatedAudio(AudioError):
@@ -123,7 +131,8 @@ def read(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
 def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
     """Decode at the file's own rate: yields (Hz, float32 (channels, samples)) in short blocks.
 
-    Packets that cannot be decoded are left out, as players do. Not-a-number becomes 0, infinity full scale.
+    Packets that cannot be decoded are left out, as players do. Not-a-number
+    becomes 0, floats are clipped at four times full scale.
 
     Raises:
         AudioError, TruncatedAudio: as `stream`.
@@ -132,7 +141,7 @@ def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
         audio = _audio_stream(path, container)
         stated = stated_seconds(path, container.format.name, audio)
         packets = bad = 0
-        seconds = 0.0
+        seconds, held = 0.0, 0
         frames: list[np.ndarray] = []
         form = None
         for packet in _packets(container, audio, stopped := []):
@@ -143,15 +152,19 @@ def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
                 bad += 1
                 continue
             for frame in decoded:
-                samples = _samples(frame)
-                if frames and (form != (frame.sample_rate, len(samples)) or _length(frames) * 2 >= form[0]):
-                    yield form[0], _joined(frames)
-                    frames = []
-                form = frame.sample_rate, len(samples)
-                frames.append(samples)
-                seconds += samples.shape[1] / frame.sample_rate
-        if frames:
-            yield form[0], _joined(frames)
+                if not LOWEST_RATE <= frame.sample_rate <= HIGHEST_RATE:
+                    bad += 1
+                    continue
+                raw = _raw(frame)
+                if held and (form != (frame.sample_rate, len(raw), raw.dtype) or held >= form[0] // 2):
+                    yield form[0], _floats(np.concatenate(frames, axis=1))
+                    frames, held = [], 0
+                form = frame.sample_rate, len(raw), raw.dtype
+                frames.append(raw)
+                held += raw.shape[1]
+                seconds += raw.shape[1] / frame.sample_rate
+        if held:
+            yield form[0], _floats(np.concatenate(frames, axis=1))
     if bad > CORRUPT_SHARE * packets:
         raise AudioError(path, f"corrupt, {bad} of {packets} packets cannot be decoded")
     if not seconds:
@@ -226,26 +239,32 @@ def _open(path: str | Path) -> av.container.InputContainer:
     try:
         if path.is_dir():
             raise AudioError(path, "a folder, not a file")
-        if path.stat().st_size == 0:
-            raise AudioError(path, "empty file")
-        # "file:" keeps a name such as "http:..." a name
+        with path.open("rb") as f:
+            if not f.read(1):
+                raise AudioError(path, "empty file")
+    except OSError as error:
+        raise AudioError(path, error.strerror or type(error).__name__) from None
+    try:
         return av.open(
-            f"file:{path}",
+            f"file:{path}",  # keeps a name such as "http:..." a name
             options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
             metadata_errors="ignore",
         )
-    except (av.error.InvalidDataError, av.error.EOFError, ValueError):
-        raise AudioError(path, "not audio, or its beginning is missing") from None
-    except (av.error.FFmpegError, OSError) as error:
-        raise AudioError(path, error.strerror or type(error).__name__) from None
+    except (av.error.FFmpegError, OSError, ValueError):
+        raise AudioError(path, NOT_AUDIO) from None
 
 
 def _audio_stream(path: str | Path, container: av.container.InputContainer) -> av.AudioStream:
     audio = container.streams.best("audio")
     if audio is None:
         raise AudioError(path, "no audio in it")
-    if not audio.codec_context.sample_rate or not audio.codec_context.channels:
-        raise AudioError(path, "not audio, or its beginning is missing")
+    context = audio.codec_context
+    if context is None:
+        raise AudioError(path, "in a coding that is not supported")
+    if not context.channels or not context.sample_rate:
+        raise AudioError(path, NOT_AUDIO)
+    if not LOWEST_RATE <= context.sample_rate <= HIGHEST_RATE:
+        raise AudioError(path, f"corrupt, a sampling rate of {context.sample_rate} Hz")
     return audio
 
 
@@ -257,27 +276,20 @@ def _packets(container, audio, stopped: list[str]) -> Iterator[av.Packet]:
         stopped.append(error.strerror or type(error).__name__)
 
 
-def _samples(frame: av.AudioFrame) -> np.ndarray:
-    """A frame as float32 (channels, samples) in [-1, 1]."""
+def _raw(frame: av.AudioFrame) -> np.ndarray:
+    """A frame as (channels, samples) in its own number format."""
     raw = frame.to_ndarray()
-    if not frame.format.is_planar:
-        raw = raw.reshape(-1, frame.layout.nb_channels).T
+    return raw if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels).T
+
+
+def _floats(raw: np.ndarray) -> np.ndarray:
+    """Samples of any number format as float32 in [-1, 1]."""
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128) / 128
     if raw.dtype.kind == "i":
-        return (raw / float(-int(np.iinfo(raw.dtype).min))).astype(np.float32)
-    samples = raw.astype(np.float32)
-    if not np.isfinite(samples).all():
-        samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
-    return samples
-
-
-def _length(frames: list[np.ndarray]) -> int:
-    return sum(frame.shape[1] for frame in frames)
-
-
-def _joined(frames: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(frames, axis=1)
+        return (raw / 2.0 ** (8 * raw.itemsize - 1)).astype(np.float32)
+    numbers = np.nan_to_num(raw, nan=0.0) if np.isnan(raw).any() else raw
+    return np.clip(numbers, -LOUDEST, LOUDEST).astype(np.float32)
 
 
 def _resampled(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:

@@ -49,37 +49,34 @@ def ends_inside_ogg_page(path: str | Path) -> bool:
 def _wav_seconds(path: Path) -> float | None:
     """From the byte rate and the size of the data chunk of a RIFF, RF64 or Wave64 file."""
     with path.open("rb") as f:
-        head = f.read(12)
-        if head[:4] == b"riff":
-            f.seek(40)
-            return _walk_chunks(f, 24, 8)
-        return _walk_chunks(f, 8, 2) if head[:4] in (b"RIFF", b"RF64", b"BW64") else None
+        form = f.read(4)
+        if form == b"riff":
+            # Wave64: a chunk's name has 16 bytes, its size 8, which count the 24 of both
+            return _walk_chunks(f, 40, "<4s12xQ", 24, 8)
+        return _walk_chunks(f, 12, "<4sI", 0, 2) if form in (b"RIFF", b"RF64", b"BW64") else None
 
 
-def _walk_chunks(f, header_bytes: int, alignment: int) -> float | None:
+def _walk_chunks(f, start: int, header: str, counted: int, alignment: int) -> float | None:
+    length = f.seek(0, 2)
+    f.seek(start)
     byte_rate = long_size = None
-    while len(header := f.read(header_bytes)) == header_bytes:
-        name = header[:4]
-        # Wave64: sixteen bytes of name, eight of size, which counts the header
-        size = (
-            struct.unpack("<Q", header[16:])[0] - 24
-            if header_bytes == 24
-            else struct.unpack("<I", header[4:])[0]
-        )
+    while len(head := f.read(struct.calcsize(header))) == struct.calcsize(header):
+        name, size = struct.unpack(header, head)
+        size -= counted
         if name == b"data":
-            size = long_size if long_size is not None and size == 0xFFFFFFFF else size
-            known = (
-                byte_rate
-                and 0 < size
-                and (long_size is not None or header_bytes == 24 or size < UNKNOWN_WAV_BYTES)
-            )
-            return size / byte_rate if known else None
+            if long_size and size == 0xFFFFFFFF:
+                return long_size / byte_rate if byte_rate else None
+            known = counted or size < UNKNOWN_WAV_BYTES
+            return size / byte_rate if byte_rate and size > 0 and known else None
+        here = f.tell()
+        if not 0 <= size <= length - here:
+            return None
         content = f.read(min(size, 64))
         if name == b"fmt " and len(content) >= 16:
             byte_rate = struct.unpack("<I", content[8:12])[0]
         if name == b"ds64" and len(content) >= 16:
             long_size = struct.unpack("<Q", content[8:16])[0]
-        f.seek(size + -size % alignment - len(content), 1)
+        f.seek(here + size + -size % alignment)
     return None
 
 
