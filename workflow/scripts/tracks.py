@@ -10,7 +10,9 @@ def main(snakemake):
     with script_log(snakemake.log[0]):
         collection = snakemake.wildcards.collection
         files = read_csv(snakemake.input.files, ["id", "path", "role", "reason"])
-        tracks = gather(files, snakemake.input.tables)
+        # music is unique; of recordings, only those that are split here (equal ones must not meet on both sides)
+        repeatable = frozenset() if collection == "music" else frozenset({"train", "test"})
+        tracks = gather(files, snakemake.input.tables, repeatable)
         failures = tracks[tracks["status"] != "ok"]
         # Snakemake deletes the declared tables of a job that fails: the copy beside the log is for the user's
         # eyes

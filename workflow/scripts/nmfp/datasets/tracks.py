@@ -16,7 +16,9 @@ from nmfp.files import read_csv
 ALWAYS_FORGIVEN = 3
 
 
-def gather(files: pd.DataFrame, tables: Sequence[str | Path]) -> pd.DataFrame:
+def gather(
+    files: pd.DataFrame, tables: Sequence[str | Path], repeatable: frozenset[str] = frozenset()
+) -> pd.DataFrame:
     """All files of a collection with their fate, in the order of files.csv: TRACK_COLUMNS.
 
     Files with a reason in files.csv are excluded; of several with the same bytes only the first stays.
@@ -24,6 +26,7 @@ def gather(files: pd.DataFrame, tables: Sequence[str | Path]) -> pd.DataFrame:
     Args:
         files: columns `id, path, role, reason`.
         tables: converted/NNNN.csv of all batches.
+        repeatable: roles whose files may repeat each other: a published split of recordings stays as it is.
 
     Raises:
         NmfpError: a table is unreadable, or a file is in none of them.
@@ -44,7 +47,7 @@ def gather(files: pd.DataFrame, tables: Sequence[str | Path]) -> pd.DataFrame:
             )
         for row in by_file[file.id][TRACK_COLUMNS].itertuples(index=False):
             original = first.setdefault(row.sha256, file.id) if row.sha256 else file.id
-            if original != file.id and row.status == "ok":
+            if original != file.id and row.status == "ok" and file.role not in repeatable:
                 row = row._replace(path="", samples=0, status="excluded", reason=f"duplicate of {original}")
             rows.append(tuple(row))
     return pd.DataFrame(rows, columns=TRACK_COLUMNS)
