@@ -60,8 +60,8 @@ GresTypes=gpu
 DefMemPerCPU=200
 {extra}
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={mem} Gres=gpu:1 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 State=UP
-PartitionName=gpu  Nodes=ALL MaxTime=60 DefaultTime=5 State=UP
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=5 State=UP
+PartitionName=gpu  Nodes=ALL MaxTime=INFINITE DefaultTime=5 State=UP
 """
 DBD_CONF = """\
 AuthType=auth/munge

@@ -1,0 +1,164 @@
+"""The real workflow on a real SLURM: to its hit rates, and through cancelled, overlong and orphaned jobs.
+
+Everything runs with profiles/slurm as it stands. The fixture `finished` is the first test's run; the fault
+tests break a copy of it and must get the same bytes back.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from slurm_cluster import ROOT, log_of, script_process, wait_for
+
+pytestmark = pytest.mark.timeout(900)
+
+DATABASE = "results/test/fingerprints/test/database"
+MERGED = ["database.npy", "silent.npy", "tracks.csv", "failures.csv", "database.json"]
+
+
+def remove_partitions(directory: Path, *numbers: str, merged: bool = False) -> dict[str, bytes]:
+    """Take fingerprints of the database away; what they were, by path."""
+    paths = [f"partitions/{n}.{suffix}" for n in numbers for suffix in ("npy", "silent.npy", "csv", "json")]
+    paths += MERGED if merged else []
+    before = {path: (directory / DATABASE / path).read_bytes() for path in paths}
+    for path in paths:
+        (directory / DATABASE / path).unlink()
+    return before
+
+
+def assert_restored(directory: Path, before: dict[str, bytes]) -> None:
+    for path, content in before.items():
+        assert (directory / DATABASE / path).read_bytes() == content, path
+
+
+def assert_one_writer(jobs) -> None:
+    """No two jobs of one rule and wildcards ran at the same time."""
+    began = sorted((job.comment, job.start, job.end) for job in jobs if job.start not in ("N/A", job.end))
+    for (comment, _, end), (following, start, _) in zip(began, began[1:], strict=False):
+        assert comment != following or start >= end, comment
+
+
+def test_the_workflow_reaches_its_hit_rates(finished):
+    table = pd.read_csv(finished / "results/test/report/hit_rates.csv")
+    assert len(table) == 15 and set(table.sequences) == {24}
+    assert table.hit_rate.between(0, 1).all()
+
+
+def test_partitions_are_separate_jobs_and_all_ended_well(cluster, finished):
+    jobs = cluster.jobs(finished)
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    rules = Counter(job.rule for job in jobs)
+    data = finished / "results/test/data"
+    assert rules["extract"] == len(list(data.glob("*/partitions/*.csv"))) - rules["degrade"] >= 6
+    assert rules["degrade"] == len(
+        [p for s in ("queries", "unknown") for p in data.glob(f"{s}/partitions/*.csv")]
+    )
+    assert rules["convert"] == len(list(data.glob("*/batches/*.csv"))) >= 5
+    assert rules["train"] == rules["train_index"] == rules["fill_index"] == 1
+    assert rules["merge"] == 3 and rules["search"] == 2
+    # five short jobs travel as one, and light rules stay where Snakemake runs
+    assert [count for rule, count in rules.items() if rule.startswith("packing")] == [1]
+    assert not {"partition_files", "tracks", "split_music", "hit_rates", "report", "all"} & set(rules)
+
+
+def test_networks_ask_for_the_gpu(cluster, finished):
+    jobs = cluster.jobs(finished)
+    for job in jobs:
+        network = job.rule in ("train", "extract")
+        assert job.partition == ("gpu" if network else "main")
+        assert ("gpu" in job.devices) == network, job
+    # SLURM's device is taken as it is, and no lock of ours stands beside it
+    log = (finished / "results/test/logs/train/test.log").read_text()
+    assert "running on GPU 0" in log
+
+
+def test_a_cancelled_extraction_is_repeated(cluster, copy_of_finished):
+    before = remove_partitions(copy_of_finished, "0001")
+    run = cluster.snakemake(copy_of_finished, f"{DATABASE}/partitions/0001.npy", limit=240)
+    process = wait_for("the extraction", lambda: script_process(copy_of_finished, "extract"), 120)
+    os.kill(process, signal.SIGSTOP)  # so that it is cancelled in the middle of its work
+    cluster.scancel(cluster.jobs(copy_of_finished, "extract")[-1].number)
+    log = log_of(run, copy_of_finished / "snakemake.log", 270)
+    assert "CANCELLED" in log and "Trying to restart" in log
+    jobs = cluster.jobs(copy_of_finished, "extract")
+    assert [job.state for job in jobs] == ["CANCELLED", "COMPLETED"]
+    assert_one_writer(jobs)
+    assert_restored(copy_of_finished, before)
+
+
+def test_after_a_killed_main_process_one_command_goes_on(cluster, copy_of_finished):
+    before = remove_partitions(copy_of_finished, "0001", "0002", merged=True)
+    target = f"{DATABASE}/database.npy"
+    run = cluster.snakemake(copy_of_finished, target, limit=240)
+    process = wait_for("the extraction", lambda: script_process(copy_of_finished, "extract"), 120)
+    os.kill(process, signal.SIGSTOP)
+    extractions = wait_for(
+        "both extractions", lambda: len(jobs := cluster.jobs(copy_of_finished, "extract")) == 2 and jobs, 30
+    )
+    # one GPU: one runs, one waits
+    assert sorted(job.state for job in extractions) == ["PENDING", "RUNNING"]
+
+    # a second main process beside the first is refused
+    refused = cluster.resume(copy_of_finished, target, limit=60)
+    assert refused.wait(70) == 1
+    assert "A Snakemake works in" in (copy_of_finished / "resume.log").read_text()
+
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait(10)
+    resume = cluster.resume(copy_of_finished, target)
+    log = copy_of_finished / "resume.log"
+    wait_for("the old jobs to be found", lambda: "waiting for job" in log.read_text(), 60)
+    os.kill(process, signal.SIGCONT)
+    text = log_of(resume, log, 430)
+    running = next(job for job in extractions if job.state == "RUNNING")
+    pending = next(job for job in extractions if job.state == "PENDING")
+    assert f"waiting for job {running.number}" in text and f"cancelling job {pending.number}" in text
+
+    jobs = cluster.jobs(copy_of_finished, "extract")
+    states = {
+        comment: [j.state for j in jobs if j.comment == comment] for comment in {j.comment for j in jobs}
+    }
+    assert states == {running.comment: ["COMPLETED"], pending.comment: ["CANCELLED", "COMPLETED"]}
+    assert_one_writer(jobs)
+    assert_restored(copy_of_finished, before)
+
+
+def test_two_jobs_on_one_output_leave_it_whole(copy_of_finished):
+    """What happens where somebody unlocks and reruns by hand while the old job still works."""
+    before = remove_partitions(copy_of_finished, "0001")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
+    command += ["--directory", str(copy_of_finished), "--configfile", str(ROOT / "config/test.yaml")]
+    command += ["--nolock", "--force", f"{DATABASE}/partitions/0001.npy"]
+    log = copy_of_finished / "results/test/logs/extract/test/database/0001.log"
+    log.unlink()
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = wait_for("the extraction", lambda: script_process(copy_of_finished, "extract"), 60)
+    os.kill(process, signal.SIGSTOP)
+    second = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        waiting = "another job works in"
+        wait_for("the second job", lambda: log.exists() and waiting in log.read_text(errors="replace"), 60)
+    finally:
+        os.kill(process, signal.SIGCONT)
+    assert first.wait(120) == 0 and second.wait(120) == 0
+    assert_restored(copy_of_finished, before)
+
+
+def test_a_job_over_its_time_limit_gets_more(cluster, overtime, finished):
+    directory, run = overtime
+    log = log_of(run, directory / "snakemake.log", 600)
+    assert "TIMEOUT" in log and (directory / "hung").exists()
+    jobs = cluster.jobs(directory, "convert")
+    assert [(job.state, job.limit) for job in jobs] == [("TIMEOUT", "1:00"), ("COMPLETED", "2:00")]
+    assert_one_writer(jobs)
+    table = "results/test/data/room/converted/0001.csv"
+    assert (directory / table).read_bytes() == (finished / table).read_bytes()
+    paths = pd.read_csv(finished / table).path
+    assert len(paths) >= 4
+    for path in paths:
+        assert (directory / path).read_bytes() == (finished / path).read_bytes()
