@@ -12,6 +12,7 @@ import soundfile
 
 from nmfp.datasets.demo import microphones, noises, rooms
 from nmfp.datasets.demo.composer import compose
+from nmfp.datasets.demo.harmony import pick
 from nmfp.datasets.demo.renderer import SAMPLE_RATE, render, write_audio
 from nmfp.files import digest, generator, progress
 
@@ -35,7 +36,7 @@ class Item(NamedTuple):
 
 
 def music_items(seed: int, demo: dict) -> list[Item]:
-    """The pieces of music: names as in FMA (000/000123.mp3), a third each of mp3, ogg and flac.
+    """The pieces of music: names as in FMA (000/000123.mp3), mp3, ogg and flac mixed.
 
     Number, suffix and length of a piece depend on the seed, its role and its place only, so that another
     count leaves the others as they are.
@@ -47,7 +48,7 @@ def music_items(seed: int, demo: dict) -> list[Item]:
             # 104,729 is prime to 160,000: no two pieces share a number
             number = ((4 * place + which) * 104729 + 7919 * seed) % 160000
             rng = generator(seed, "demo piece", number)
-            suffix = ("mp3", "ogg", "flac")[int(rng.random() * 3)]
+            suffix = pick(rng, ("mp3", "ogg", "flac"), (3, 3, 4))
             seconds = PIECE_SECONDS
             if role == "database":
                 # squared: many songs of ordinary length, few long ones

@@ -14,7 +14,7 @@ from nmfp.files import atomic, generator
 
 SAMPLE_RATE = 16000
 _DRUM_CHANNEL = 9
-_MAX_VOICES = 64
+_MAX_VOICES = 48
 _REFERENCE_DB = -31.0
 
 
