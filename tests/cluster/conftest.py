@@ -12,10 +12,8 @@ def pytest_collection_modifyitems(items):
     """Skip, and say why, where SLURM is not installed."""
     reason = f"SLURM is not installed (no {', '.join(MISSING)}): apt-get install slurm-wlm slurm-client munge"
     for item in items:
-        if item.path.parent.name == "cluster":
-            item.add_marker(pytest.mark.cluster)
-            if MISSING:
-                item.add_marker(pytest.mark.skip(reason=reason))
+        if MISSING and item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

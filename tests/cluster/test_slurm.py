@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from slurm_cluster import ROOT, log_of, script_process, wait_for
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 DATABASE = "results/test/fingerprints/test/database"
 MERGED = ["database.npy", "silent.npy", "tracks.csv", "failures.csv", "database.json"]
