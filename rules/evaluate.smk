@@ -2,13 +2,38 @@
 
 INPUTS   index/<model>/<index>/, fingerprints/<model>/{database,<queries>}/, data/{queries,unknown}/provenance.csv
 OUTPUTS  evaluation/<model>/<index>/<queries>/{analysis.csv,hit_rates.csv}
+STEPS    one search, or one a shard (scatter) whose neighbours search merges (gather); then align, score and count
 """
+
+
+def shard_neighbours(suffix):
+    """Input function: what was found in each shard of the index; nothing where it has none."""
+
+    def names(wildcards):
+        return expand(
+            f"{EVALUATION}/{wildcards.model}/{wildcards.index}/{wildcards.corpus}/shards/{{shard}}.{suffix}",
+            shard=shards_of(wildcards.index),
+        )
+
+    return names
+
+
+def whole_index(suffix):
+    """Input function: the index in one file; nothing where it has shards."""
+
+    def name(wildcards):
+        folder = f"{INDEX}/{wildcards.model}/{wildcards.index}"
+        return [] if shards_of(wildcards.index) else f"{folder}/index.{suffix}"
+
+    return name
 
 
 rule search:
     input:
-        index=f"{INDEX}/{{model}}/{{index}}/index.faiss",
-        index_info=f"{INDEX}/{{model}}/{{index}}/index.json",
+        index=whole_index("faiss"),
+        index_info=whole_index("json"),
+        shard_distances=shard_neighbours("distances.npy"),
+        shard_rows=shard_neighbours("rows.npy"),
         database=multiext(
             f"{FINGERPRINTS}/{{model}}/database/",
             "database.npy",
@@ -42,16 +67,57 @@ rule search:
         version=VERSION["search"],
         database=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/database",
         queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}",
-        nprobe=lambda wildcards: config["indexes"][wildcards.index]["nprobe"],
-        search_parameters=lambda wildcards: config["indexes"][wildcards.index].get(
-            "parameters", ""
-        ),
+        nprobe=index_setting("nprobe", None),
+        search_parameters=index_setting("parameters", ""),
+        on_disk=index_setting("on_disk", False),
         evaluation={
             k: config["evaluation"][k]
             for k in ("query_segments", "start_every", "candidates")
         },
     script:
         "../workflow/scripts/search.py"
+
+
+rule search_shard:
+    input:
+        index=f"{INDEX}/{{model}}/{{index}}/shards/{{shard}}.faiss",
+        index_info=f"{INDEX}/{{model}}/{{index}}/shards/{{shard}}.json",
+        database_info=f"{FINGERPRINTS}/{{model}}/database/database.json",
+        queries=multiext(
+            f"{FINGERPRINTS}/{{model}}/{{corpus}}/",
+            "database.npy",
+            "silent.npy",
+            "tracks.csv",
+            "database.json",
+        ),
+    output:
+        distances=temp(
+            f"{EVALUATION}/{{model}}/{{index}}/{{corpus}}/shards/{{shard}}.distances.npy"
+        ),
+        rows=temp(
+            f"{EVALUATION}/{{model}}/{{index}}/{{corpus}}/shards/{{shard}}.rows.npy"
+        ),
+    log:
+        f"{LOGS}/search_shard/{{model}}/{{index}}/{{corpus}}/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/search_shard/{{model}}/{{index}}/{{corpus}}/{{shard}}.tsv"
+    wildcard_constraints:
+        shard="[0-9]+",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        version=VERSION["search"],
+        queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}",
+        nprobe=index_setting("nprobe", None),
+        search_parameters=index_setting("parameters", ""),
+        on_disk=index_setting("on_disk", False),
+        candidates=config["evaluation"]["candidates"],
+    script:
+        "../workflow/scripts/search_shard.py"
 
 
 rule hit_rates:

@@ -1,8 +1,20 @@
 """FAISS: quantisers are trained once on a seeded sample; filling needs no retraining.
 
 INPUTS   fingerprints/<model>/database/
-OUTPUTS  index/<model>/<index>/{trained.faiss,trained.json,index.faiss,index.json}
+OUTPUTS  index/<model>/<index>/{trained.faiss,trained.json}, and index.faiss, index.json or, where the configuration asks
+         for several shards, shards/N.faiss, shards/N.json
 """
+
+
+def index_setting(key, default):
+    """Input or params function: a setting of the index at hand."""
+    return lambda wildcards: config["indexes"][wildcards.index].get(key, default)
+
+
+def shards_of(index):
+    """Numbers of an index's shards; none where it is one file."""
+    shards = config["indexes"][index].get("shards", 1)
+    return list(range(shards)) if shards > 1 else []
 
 
 rule train_index:
@@ -53,3 +65,31 @@ rule fill_index:
         version=VERSION["fill_index"],
     script:
         "../workflow/scripts/fill_index.py"
+
+
+rule fill_shard:
+    input:
+        trained=f"{INDEX}/{{model}}/{{index}}/trained.faiss",
+        trained_info=f"{INDEX}/{{model}}/{{index}}/trained.json",
+        fingerprints=f"{FINGERPRINTS}/{{model}}/database/database.npy",
+        info=f"{FINGERPRINTS}/{{model}}/database/database.json",
+    output:
+        index=f"{INDEX}/{{model}}/{{index}}/shards/{{shard}}.faiss",
+        info=f"{INDEX}/{{model}}/{{index}}/shards/{{shard}}.json",
+    log:
+        f"{LOGS}/fill_shard/{{model}}/{{index}}/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/fill_shard/{{model}}/{{index}}/{{shard}}.tsv"
+    wildcard_constraints:
+        shard="[0-9]+",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        version=VERSION["fill_index"],
+        shards=index_setting("shards", 1),
+    script:
+        "../workflow/scripts/fill_shard.py"

@@ -149,6 +149,7 @@ def run_search(root, index, corpus="queries_degraded_shifted", threads=1, nprobe
                 "queries": root / f"fingerprints/test/{corpus}",
                 "nprobe": nprobe,
                 "search_parameters": "",
+                "on_disk": False,
                 "evaluation": evaluation,
             },
             {"corpus": corpus, "model": "test", "index": index.name},

@@ -2,14 +2,28 @@
 
 import logging
 
+import numpy as np
 import pandas as pd
 from nmfp import index
 from nmfp.database import open_fingerprints
 from nmfp.errors import NmfpError
-from nmfp.evaluation import ANALYSIS_COLUMNS, Plan, analyse, bounds_of, by_index, place_queries, truth_of
+from nmfp.evaluation import ANALYSIS_COLUMNS, Plan, analyse, bounds_of, by_index, by_shards, place_queries, truth_of
 from nmfp.files import progress, read_csv, script_log, write_csv
 
 log = logging.getLogger("nmfp")
+
+
+def nearest(snakemake, database, candidates):
+    """Where neighbours come from: an index, or what was found in its shards."""
+    inputs, params = snakemake.input, snakemake.params
+    if inputs.get("shard_rows"):
+        distances = [np.load(path, mmap_mode="r") for path in inputs.shard_distances]
+        return by_shards(distances, [np.load(path, mmap_mode="r") for path in inputs.shard_rows], candidates)
+    fitting = {key: database.info[key] for key in ("model_digest", "dimension", "rows")}
+    fitting["database_sha256"] = database.info["sha256"]
+    searched, _ = index.read(inputs.index, fitting, params.on_disk)
+    index.set_search_parameters(searched, params.nprobe, params.search_parameters)
+    return by_index(index.to_gpu(searched), candidates, snakemake.threads)
 
 
 def main(snakemake):
@@ -21,11 +35,6 @@ def main(snakemake):
             raise NmfpError(
                 f"{params.queries} and {params.database} come from different models; extract both again."
             )
-        searched, _ = index.read(
-            snakemake.input.index,
-            {"model_digest": database.info["model_digest"], "database_sha256": database.info["sha256"]},
-        )
-        index.set_search_parameters(searched, params.nprobe, params.search_parameters)
         evaluation = params.evaluation
         plan = Plan(
             tuple(sorted(evaluation["query_segments"])), evaluation["start_every"], evaluation["candidates"]
@@ -42,7 +51,7 @@ def main(snakemake):
             corpus.endswith("_shifted"),
         )
         paths = tracks["id"].map(track_paths).fillna(tracks["id"]).to_numpy(object)
-        neighbours = by_index(index.to_gpu(searched), plan.candidates, threads)
+        neighbours = nearest(snakemake, database, plan.candidates)
         tables = []
         found = place_queries(queries, database, neighbours, plan, threads)
         for part, answers in progress(found, unit="batch", label="search"):

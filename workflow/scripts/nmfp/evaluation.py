@@ -11,6 +11,7 @@ from nmfp import index as nn
 from nmfp.database import Fingerprints
 from nmfp.errors import NmfpError
 from nmfp.matching import Bounds, Match, match
+from nmfp.shards import merge_neighbours
 from nmfp.segments import HOP_SAMPLES, SAMPLE_RATE, true_row
 
 BATCH_SEGMENTS = 1 << 13
@@ -133,6 +134,19 @@ def by_index(index: faiss.Index, candidates: int, threads: int):
 
     def neighbours(rows: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         return nn.search(index, vectors, candidates, threads)[1]
+
+    return neighbours
+
+
+def by_shards(distances: list[np.ndarray], rows: list[np.ndarray], candidates: int):
+    """Neighbours that jobs have already found in the shards of an index, merged.
+
+    Args:
+        distances: per shard (query rows, k) float32; rows: per shard (query rows, k) int64; may be memmaps.
+    """
+
+    def neighbours(wanted: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        return merge_neighbours([d[wanted] for d in distances], [r[wanted] for r in rows], candidates)
 
     return neighbours
 
