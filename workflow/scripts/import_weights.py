@@ -5,17 +5,11 @@ from pathlib import Path
 from nmfp.files import script_log
 
 
-def find_checkpoint(folder: Path) -> Path:
-    """The folder at or below `folder` that holds a checkpoint and its config.yaml."""
-    found = (p.parent for p in sorted(folder.rglob("config.yaml")) if any(p.parent.glob("ckpt-*.index")))
-    return next(found, folder)
-
-
 def main(snakemake):
     """Import the checkpoint in `snakemake.params.checkpoint` into the folder of `snakemake.output.info`."""
     with script_log(snakemake.log[0]):
         from nmfp import fingerprinter, openvino_graph
-        from nmfp.training.published import import_checkpoint
+        from nmfp.training.published import find_checkpoint, import_checkpoint
 
         out = Path(snakemake.output.info).parent
         import_checkpoint(find_checkpoint(Path(snakemake.params.checkpoint)), out)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import av
 import numpy as np
@@ -52,6 +52,7 @@ class AudioError(NmfpError):
     """A file that is not, or not wholly, usable as audio; `reason` is short enough for a table's cell."""
 
     def __init__(self, path: str | Path, reason: str):
+        path = path if isinstance(path, str | Path) else "standard input"
         super().__init__(f"{path} cannot be used: {reason}.")
         self.path = str(path)
         self.reason = reason
@@ -97,9 +98,11 @@ def read_header(path: str | Path) -> Header:
 
 
 def stream(
-    path: str | Path, sample_rate: int = SAMPLE_RATE, block_samples: int = BLOCK_SECONDS * SAMPLE_RATE
+    path: str | Path | BinaryIO,
+    sample_rate: int = SAMPLE_RATE,
+    block_samples: int = BLOCK_SECONDS * SAMPLE_RATE,
 ) -> Iterator[np.ndarray]:
-    """Decode any audio file to mono at `sample_rate` (Hz).
+    """Decode any audio file, or a stream of bytes such as standard input, to mono at `sample_rate` (Hz).
 
     Yields int16 arrays (block_samples,), the last one shorter. Channels are averaged; values outside [-1, 1]
     are clipped. A rate below 8 kHz is accepted with a warning.
@@ -133,7 +136,7 @@ def read(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     return np.concatenate(list(stream(path, sample_rate)))
 
 
-def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
+def decode(path: str | Path | BinaryIO) -> Iterator[tuple[int, np.ndarray]]:
     """Decode at the file's own rate: yields (Hz, float32 (channels, samples)) in short blocks.
 
     Packets that cannot be decoded are left out, as players do. Not-a-number
@@ -144,7 +147,9 @@ def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
     """
     with closing(_open(path)) as container:
         audio = _audio_stream(path, container)
-        stated = stated_seconds(path, container.format.name, audio)
+        # a stream of bytes cannot be read twice: it states no length
+        piped = hasattr(path, "read")
+        stated = None if piped else stated_seconds(path, container.format.name, audio)
         packets = bad = 0
         seconds, held = 0.0, 0
         frames: list[np.ndarray] = []
@@ -178,7 +183,7 @@ def decode(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
         raise TruncatedAudio(path, f"truncated, {seconds:.1f} s of {stated:.1f} s are there")
     if stated is None and stopped:
         raise TruncatedAudio(path, f"unreadable after {seconds:.1f} s ({stopped[0]})")
-    if stated is None and ends_inside_ogg_page(path):
+    if stated is None and not piped and ends_inside_ogg_page(path):
         raise TruncatedAudio(path, f"truncated after {seconds:.1f} s")
 
 
@@ -238,10 +243,13 @@ def write_wav(path: str | Path, samples: np.ndarray) -> None:
         soundfile.write(temporary, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
-def _open(path: str | Path) -> av.container.InputContainer:
+def _open(path: str | Path | BinaryIO) -> av.container.InputContainer:
     av.logging.set_level(None)  # errors come as exceptions; FFmpeg's own lines would fill the logs
-    path = Path(path)
+    path = path if hasattr(path, "read") else Path(path)
     try:
+        if not isinstance(path, Path):
+            options = {"format_whitelist": CONTAINERS}
+            return av.open(path, options=options, metadata_errors="ignore")
         if path.is_dir():
             raise AudioError(path, "a folder, not a file")
         with path.open("rb") as f:

@@ -1,2 +1,145 @@
-def add_parser(commands):
-    pass
+"""nmfp weights fetch | import | list: trained networks by name."""
+
+import shutil
+from pathlib import Path
+
+from nmfp.cli.messages import printable, say, set_up_logging
+from nmfp.cli.models import known_models, models_home
+from nmfp.cli.parser import add_common, new_command
+from nmfp.cli.status import OK, UsageError
+from nmfp.errors import NmfpError
+
+# Names that people know the published weights by, and the set of config/sources.tsv that holds each
+PUBLISHED = ("nmfp-triplet", "nmfp-multiposcon")
+
+
+def add_parser(commands) -> None:
+    """Describe the group."""
+    group = new_command(
+        commands,
+        "weights",
+        None,
+        "fetch, import and list trained networks",
+        "  nmfp weights fetch nmfp-triplet\n  nmfp weights import ~/Downloads/nmfp-triplet --name nmfp-triplet\n",
+    )
+    actions = group.add_subparsers(metavar="ACTION", title="actions")
+    fetch = new_command(
+        actions,
+        "fetch",
+        run_fetch,
+        "download published weights, check them, and make them usable as --model NAME",
+        "  nmfp weights fetch nmfp-triplet\n"
+        "An interrupted download goes on where it was. Nothing is fetched twice.\n",
+    )
+    fetch.add_argument("name", choices=PUBLISHED)
+    load = new_command(
+        actions,
+        "import",
+        run_import,
+        "make weights on this disk usable as --model NAME",
+        "  nmfp weights import ~/Downloads/nmfp-triplet          ckpt-100.index, its data and config.yaml\n"
+        "  nmfp weights import results/demo/models/demo-triplet  trained by the workflow\n",
+    )
+    load.add_argument("folder", help="a published checkpoint's folder, or a model's")
+    load.add_argument("--name", help="name to use it by (default: the folder's)")
+    load.add_argument("--force", action="store_true", help="replace a model of that name")
+    names = new_command(actions, "list", run_list, "list the models that --model knows by name")
+    for command in (fetch, load, names):
+        add_common(command)
+
+
+def run_fetch(arguments) -> int:
+    """Download, unpack, import."""
+    set_up_logging(arguments, bulk=True)
+    target = models_home() / arguments.name
+    if (target / "model.json").is_file():
+        say(f"{arguments.name} is here already: {target}")
+        return OK
+    from nmfp.config import ROOT
+    from nmfp.datasets.downloads import fetch
+    from nmfp.datasets.sources import archive_path, read_sources, rows_of
+    from nmfp.datasets.unpacking import unpack
+
+    downloads = models_home().parent / "downloads"
+    sources = read_sources(ROOT / "config" / "sources.tsv")
+    unpacked = downloads / "unpacked" / arguments.name
+    for row in rows_of(sources, arguments.name):
+        fetch(sources[row], downloads)
+        unpack(archive_path(downloads, sources[row]), unpacked)
+    _import_published(unpacked, target)
+    shutil.rmtree(downloads)
+    say(f"{arguments.name} is ready: use it as --model {arguments.name}")
+    return OK
+
+
+def run_import(arguments) -> int:
+    """Import a checkpoint or copy a model."""
+    set_up_logging(arguments, bulk=True)
+    folder = Path(arguments.folder)
+    if not folder.is_dir():
+        raise UsageError(f"{printable(arguments.folder)} is not a folder.")
+    name = arguments.name or folder.resolve().name
+    if not name or "/" in name or name.startswith("."):
+        raise UsageError(f"--name {printable(name)!r} is no plain name.")
+    target = models_home() / name
+    if target.exists() and not arguments.force:
+        raise NmfpError(f"there is a model {name} already ({target}); choose another --name, or --force.")
+    if (folder / "model.json").is_file():
+        _copy(folder, target)
+    else:
+        _import_published(folder, target)
+    say(f"{name} is ready: use it as --model {name}")
+    return OK
+
+
+def run_list(arguments) -> int:
+    """One name a line."""
+    set_up_logging(arguments)
+    for name in known_models():
+        print(f"{name}\t{models_home() / name}")
+    return OK
+
+
+def _import_published(folder: Path, target: Path) -> None:
+    from nmfp import openvino_graph
+    from nmfp.fingerprinter import load_fingerprinter
+    from nmfp.training.published import find_checkpoint, import_checkpoint
+
+    with _whole(target) as part:
+        import_checkpoint(find_checkpoint(folder), part)
+        openvino_graph.export(load_fingerprinter(part).graph, part)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    from nmfp.model_folder import read_model
+    from nmfp.store import MODEL_FILES
+
+    read_model(folder)
+    with _whole(target) as part:
+        for name in MODEL_FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, part / name)
+
+
+class _whole:
+    """A folder that appears when it is complete: `with _whole(target) as part` fills part."""
+
+    def __init__(self, target: Path):
+        self.target, self.part = target, target.with_name(f".part-{target.name}")
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self.part, ignore_errors=True)
+        try:
+            self.part.mkdir(parents=True)
+        except OSError as error:
+            raise NmfpError(
+                f"{self.part.parent} cannot be written ({error.strerror}); set NMFP_HOME to a folder that can."
+            ) from None
+        return self.part
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            if self.target.exists():
+                shutil.rmtree(self.target)
+            self.part.rename(self.target)
+        shutil.rmtree(self.part, ignore_errors=True)

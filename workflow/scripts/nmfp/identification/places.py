@@ -42,12 +42,15 @@ class Answer(NamedTuple):
     sounding: int
 
 
-def identify(vectors: np.ndarray, silent: np.ndarray, reference: Reference, top: int = 1) -> Answer:
+def identify(
+    vectors: np.ndarray, silent: np.ndarray, reference: Reference, top: int = 1, places: bool = True
+) -> Answer:
     """The best place of each of the `top` most likely tracks.
 
     Args:
         vectors: (m, d) float32, the query's fingerprints.
         silent: (m,) bool.
+        places: whether to look for other places in each track that fit as well.
     """
     m, sounding = len(vectors), int((~silent).sum())
     longest = int((reference.bounds.end - reference.bounds.start).max())
@@ -66,12 +69,12 @@ def identify(vectors: np.ndarray, silent: np.ndarray, reference: Reference, top:
         Overhang(silent, reference.silent),
         reference.threads,
     )
-    places = []
+    best = []
     for track, place, score in found.ranked.answers(0, 0)[:top]:
         start = place - int(reference.bounds.start[track])
-        others = other_places(vectors, silent, reference, track, start)
-        places.append(Place(track, start, score, others))
-    return Answer(places, m, sounding)
+        others = other_places(vectors, silent, reference, track, start) if places else ()
+        best.append(Place(track, start, score, others))
+    return Answer(best, m, sounding)
 
 
 def _most_proposed(neighbours: np.ndarray, silent: np.ndarray, limit: int) -> np.ndarray:

@@ -49,6 +49,12 @@ def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path) -> dict:
     return fingerprinter.write_model(network, {"front_end": front_end, "network": network_settings}, out_dir)
 
 
+def find_checkpoint(folder: str | Path) -> Path:
+    """The folder at or below `folder` that holds a checkpoint and its config.yaml; `folder` itself where none does."""
+    configs = sorted(Path(folder).rglob("config.yaml"))
+    return next((p.parent for p in configs if any(p.parent.glob("ckpt-*.index"))), Path(folder))
+
+
 def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
     """The model's variables of the newest checkpoint in a folder, by name."""
     import tensorflow as tf
