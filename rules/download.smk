@@ -80,7 +80,7 @@ rule unpack:
         f"{LOGS}/unpack/{{source}}.log",
     conda:
         "../envs/cpu.yaml"
-    threads: 4
+    threads: 16  # bzip2 unpacks 7 MB/s a core
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,

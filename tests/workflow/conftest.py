@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from loopback import server  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -234,9 +234,10 @@ def describe_plan(names: list[str], sources: dict[str, Source], downloads: str |
     if not (fetch or unpack or unknown or by_hand):
         return ""
     lines = [
-        f"Data still to fetch: {fetch:,} bytes ({gib(fetch)}); disk needed in {downloads} with what is"
-        f" unpacked: {fetch + unpack:,} bytes ({gib(fetch + unpack)}); free there:"
-        f" {gib(free_bytes(downloads))}. paths.downloads may name another disk."
+        f"Data still to fetch: {fetch:,} bytes ({gib(fetch)}). Disk needed in {downloads}, unpacked files"
+        f" included: {fetch + unpack:,} bytes ({gib(fetch + unpack)}); free there:"
+        f" {gib(free_bytes(downloads))}. paths.downloads may name another disk; what results/ needs"
+        " stands in docs/paper_data.md."
     ]
     if unknown:
         lines.append(f"Not counted, since nobody published a size: {', '.join(unknown)}.")

@@ -1,0 +1,141 @@
+"""The paper's configuration from download to hit rates, against miniature archives on the loopback address."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import paper_world as world
+import pytest
+import soundfile
+from conftest import snakemake
+
+pytestmark = pytest.mark.slow
+
+
+def read(path):
+    return pd.read_csv(path, dtype={"id": str, "track_id": str}, keep_default_na=False)
+
+
+def numbers(ids):
+    return {int(name.split("/")[-1].split(".")[0]) for name in ids}
+
+
+def test_paper_from_download_to_hit_rates(server, tmp_path):
+    archives = world.paper_archives()
+    table = world.write_sources(tmp_path / "sources.tsv", server, archives, placed=("openair", "nafp_mini"))
+    downloads = tmp_path / "disk"
+    config = world.write_config(tmp_path / "paper.yaml", table, downloads)
+    (downloads / "archives").mkdir(parents=True)
+    (downloads / "archives/openair.zip").write_bytes(world.openair_archive())  # put in place as an archive
+    for name, content in world.nafp_files().items():  # put in place unpacked
+        path = downloads / "nafp_mini" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    cut = int(0.6 * len(archives["fma_full"]))
+    server.faults["fma_full.zip"] = [{"cut": cut}]
+
+    plan = snakemake(tmp_path, "--dry-run", configfile=config)
+    assert plan.returncode == 0, plan.output[-3000:]
+    assert f"{sum(map(len, archives.values())):,} bytes" in plan.output
+    assert plan.jobs["download"] == len(archives) + 2
+
+    run = snakemake(tmp_path, configfile=config)
+    assert run.returncode == 0, run.output[-6000:]
+    assert server.sent("fma_full.zip") == len(archives["fma_full"])
+    assert ("fma_full.zip", f"bytes={cut}-", len(archives["fma_full"]) - cut) in server.log
+    assert json.loads((downloads / "receipts/openair.json").read_text())["origin"] == "placed"
+    assert json.loads((downloads / "receipts/nafp_mini.json").read_text())["origin"] == "folder"
+
+    data = tmp_path / "results/paper/data"
+    names = ("train", "validation", "database", "queries", "unknown")
+    corpora = {name: read(data / name / "tracks.csv") for name in names}
+    assert numbers(corpora["train"].id) == set(world.TRAINING)
+    assert numbers(corpora["validation"].id) == set(world.VALIDATION)
+    assert numbers(corpora["database"].id) == {*world.QUERIES, *world.DATABASE}
+    assert numbers(corpora["unknown"].id) == set(world.VALIDATION)
+    assert numbers(corpora["queries"].id) > set(world.QUERIES) and len(corpora["queries"]) == 4
+
+    failures = read(data / "music/failures.csv").set_index("id").reason
+    assert failures["full/000/000214.mp3"] == "duplicate of full/000/000210.mp3"
+    assert "no or too short audio" in failures["full/001/001486.mp3"]
+    assert failures["full/000/000002.mp3"] == "belongs to the training set"
+    assert "full/000/000215.mp3" in failures  # no mp3 at all
+
+    channels = {"noise": (3, 2), "room": (14, 4), "microphone": (8, 2)}
+    for degradation, counts in channels.items():
+        for side, n in zip(("train", "test"), counts, strict=True):
+            assert len(read(data / f"degradations/{side}/{degradation}.csv")) == n, (degradation, side)
+
+    provenance = read(data / "queries/provenance.csv")
+    variants = {v: read(data / f"queries_{v}/tracks.csv") for v in ("clean_shifted", "degraded_shifted")}
+    assert list(variants["degraded_shifted"].id) == list(provenance.id) and len(provenance) == 4
+    tracks = corpora["database"].set_index("id")
+    for row in provenance.itertuples():
+        whole, _ = soundfile.read(tmp_path / tracks.path[row.track_id], dtype="int16")
+        path = variants["clean_shifted"].set_index("id").path[row.id]
+        excerpt, _ = soundfile.read(tmp_path / path, dtype="int16")
+        assert np.array_equal(excerpt, whole[row.start_sample_shifted :][: row.samples])
+
+    rates = pd.read_csv(tmp_path / "results/paper/report/hit_rates.csv")
+    assert len(rates) == 15 and set(rates.sequences) == {4 * 6}
+    assert len(pd.read_csv(tmp_path / "results/paper/models/test/history.csv")) == 2
+
+    again = snakemake(tmp_path, configfile=config)
+    assert again.returncode == 0 and "Nothing to be done" in again.output
+    assert "Data still to fetch" not in again.output
+
+    # NAFP's noise and rooms: another set of degradations, the same places of the same tracks
+    other = world.write_config(
+        tmp_path / "nafp.yaml", table, downloads, experiment="nafp", dataset={"fma": {"degradations": "nafp"}}
+    )
+    target = "results/nafp/data/queries/provenance.csv"
+    run = snakemake(tmp_path, target, configfile=other)
+    assert run.returncode == 0, run.output[-6000:]
+    assert "download" not in run.jobs
+    second = read(tmp_path / target)
+    places = ["id", "track_id", "start_sample", "start_sample_shifted"]
+    pd.testing.assert_frame_equal(second[places], provenance[places])
+    assert set(second.noise_id) == {"nafp/ts/pub_noise_8k/1.wav"} and not set(second.room_id) & set(
+        provenance.room_id
+    )
+
+
+def test_archive_of_the_paper_from_download_to_hit_rates(server, tmp_path):
+    archives = {"nmfp_archive": world.archive_of_the_paper()}
+    table = world.write_sources(tmp_path / "sources.tsv", server, archives)
+    config = world.write_config(
+        tmp_path / "archive.yaml",
+        table,
+        tmp_path / "disk",
+        experiment="archive",
+        dataset={"source": "archive", "keep_archives": False},
+        queries={"count": None},
+    )
+    run = snakemake(tmp_path, configfile=config)
+    assert run.returncode == 0, run.output[-6000:]
+    assert not (tmp_path / "disk/archives/nmfp_archive.tar.xz").exists(), "keep_archives is false"
+    provenance = read(tmp_path / "results/archive/data/queries/provenance.csv")
+    assert numbers(provenance.track_id) == {*world.QUERIES, *world.DATABASE}
+    for row in provenance.itertuples():
+        n = int(row.track_id.split("/")[-1].split(".")[0])
+        assert row.start_sample_shifted == 1000 * (n % 7) + 123
+    rates = pd.read_csv(tmp_path / "results/archive/report/hit_rates.csv")
+    assert set(rates.sequences) == {6 * 6}
+    again = snakemake(tmp_path, configfile=config)
+    assert again.returncode == 0 and "Nothing to be done" in again.output
+
+
+def test_missing_archive_without_address_is_a_sentence(server, tmp_path):
+    everything = (*world.EXPECTED, "fma_metadata")
+    table = world.write_sources(tmp_path / "sources.tsv", server, {}, placed=everything)
+    config = world.write_config(tmp_path / "paper.yaml", table, tmp_path / "disk")
+    run = snakemake(tmp_path, "results/paper/data/room/files.csv", "--retries", "0", configfile=config)
+    assert run.returncode != 0
+    assert "openair has no address" in run.output
+    assert f"put openair.zip at {tmp_path}/disk/archives/openair.zip" in run.output
+
+
+def test_wrong_table_of_sources_ends_before_the_plan(tmp_path):
+    config = world.write_config(tmp_path / "paper.yaml", tmp_path / "none.tsv", tmp_path / "disk")
+    run = snakemake(tmp_path, "--dry-run", configfile=config)
+    assert run.returncode != 0 and "paths.sources" in run.output and "Traceback" not in run.output
