@@ -5,6 +5,7 @@ import os
 import av
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 from nmfp import audio, sox
 from nmfp.audio import AudioError
@@ -196,3 +197,26 @@ def test_a_sox_that_fails_gives_its_own_reason(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", fake_sox(tmp_path / "bin", "echo 'sox FAIL sox: no such luck' >&2; exit 2"))
     with pytest.raises(AudioError, match="SoX failed, sox: no such luck"):
         sox.convert_with_sox(tmp_path / "a.wav", tmp_path / "b.wav")
+
+
+def delay_and_likeness(reference, other):
+    """By how many samples `other` is late, and how alike the two are then (1: equal but for a gain)."""
+    a, b = reference.astype(float), other.astype(float)
+    likeness = scipy.signal.correlate(b, a) / np.sqrt((a @ a) * (b @ b))
+    return int(np.argmax(likeness)) - (len(a) - 1), likeness.max()
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.m4a", "a.mp3"])
+def test_the_stream_hears_what_sox_writes(name, tmp_path):
+    """References converted by SoX and queries decoded as a stream must be one sound at one time."""
+    rng = np.random.default_rng(0)
+    samples = np.convolve(rng.normal(size=66150), np.hanning(40), "same")
+    samples = (0.4 * samples / np.abs(samples).max()).astype(np.float32)
+    path = tmp_path / name
+    m4a(path, samples) if name.endswith("m4a") else soundfile.write(path, samples, 44100)
+    converted = convert(path, tmp_path / "out.wav")
+    delay, likeness = delay_and_likeness(audio.read(path), converted)
+    if name == "a.mp3":  # SoX keeps the encoder's delay, which is no whole number of samples at 8 kHz
+        assert 0 < delay < 500 and likeness > 0.95
+    else:
+        assert delay == 0 and likeness > 0.999
