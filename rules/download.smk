@@ -54,7 +54,6 @@ rule download:
         receipt=f"{RECEIPTS}/{{source}}.json",
     log:
         f"{LOGS}/download/{{source}}.log",
-    retries: 2
     localrule: True
     conda:
         "../envs/cpu.yaml"

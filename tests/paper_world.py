@@ -71,6 +71,12 @@ def tar_xz(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def tracks_table() -> bytes:
+    numbers = (*TRAINING, *VALIDATION, *QUERIES, *DATABASE, DUPLICATE, CORRUPT, SILENT, OTHER)
+    rows = "".join(f"{n},a title\n" for n in numbers)
+    return f",track\n,title\ntrack_id,\n{rows}".encode()
+
+
 def fma_archives() -> dict[str, bytes]:
     medium = {
         f"fma_medium/{fma_name(n)}.mp3": encode(tune(n, 30), RATE, "MP3")
@@ -83,7 +89,7 @@ def fma_archives() -> dict[str, bytes]:
     full[f"fma_full/{fma_name(DUPLICATE)}.mp3"] = full[f"fma_full/{fma_name(DATABASE[0])}.mp3"]
     full[f"fma_full/{fma_name(CORRUPT)}.mp3"] = np.random.default_rng(0).bytes(20_000)
     return {
-        "fma_metadata": zipped({"fma_metadata/tracks.csv": b",track\n"}, zipfile.ZIP_BZIP2),
+        "fma_metadata": zipped({"fma_metadata/tracks.csv": tracks_table()}, zipfile.ZIP_BZIP2),
         "fma_medium": zipped({"fma_medium/README.txt": b"", **medium}, zipfile.ZIP_BZIP2),
         "fma_full": zipped({"fma_full/README.txt": b"", **full}, zipfile.ZIP_BZIP2),
     }
@@ -192,7 +198,7 @@ def write_sources(path: Path, server, archives: dict[str, bytes], placed: tuple[
     for name in (*archives, *placed):
         kind = "tar.xz" if name == "nmfp_archive" else "zip"
         row = dict.fromkeys(COLUMNS, "") | {"name": name, "file": f"{name}.{kind}", "archive": kind}
-        row["set"] = name.rsplit("_", 1)[0] if name.startswith("tut_") else name
+        row["set"] = name.rsplit("_", 1)[0] if name.startswith("tut_") else name.replace("weights_", "nmfp-")
         row["expected"] = EXPECTED.get(name, "")
         if name in archives:
             server.files[f"{name}.{kind}"] = archives[name]

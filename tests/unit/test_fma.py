@@ -52,6 +52,20 @@ def test_a_track_has_one_role(folders):
         fma.list_music(*folders, IDS | {"query": {2}})
 
 
+def test_ids_that_fma_does_not_know_are_refused(folders, tmp_path):
+    table = tmp_path / "fma_metadata/fma_metadata/tracks.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text(',album,track\n,title,title\ntrack_id,,\n2,"Two\nlines",x\n3,a,b\n5,,\n1486,,\n20,,\n')
+    known = fma.metadata_ids(tmp_path / "fma_metadata")
+    assert known == {2, 3, 5, 20, 1486}
+    fma.list_music(*folders, IDS, known)
+    with pytest.raises(NmfpError, match="dataset.fma.query_ids holds track 000021, which FMA does not know"):
+        fma.list_music(*folders, IDS | {"query": {21}}, known)
+    table.write_text("<html>")
+    with pytest.raises(NmfpError, match="tracks.csv cannot be read"):
+        fma.metadata_ids(tmp_path / "fma_metadata")
+
+
 def test_lists_that_fit_nothing_are_refused(folders, tmp_path):
     with pytest.raises(NmfpError, match="is in the training list"):
         fma.list_music(*folders, IDS | {"training": {999}})

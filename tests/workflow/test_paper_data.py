@@ -1,4 +1,4 @@
-"""The paper's configuration from download to hit rates, against miniature archives on the loopback address."""
+"""The paper's configuration from download to hit rates, with miniature archives on the loopback address."""
 
 import json
 
@@ -7,7 +7,7 @@ import pandas as pd
 import paper_world as world
 import pytest
 import soundfile
-from conftest import snakemake
+from conftest import ROOT, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -139,3 +139,22 @@ def test_wrong_table_of_sources_ends_before_the_plan(tmp_path):
     config = world.write_config(tmp_path / "paper.yaml", tmp_path / "none.tsv", tmp_path / "disk")
     run = snakemake(tmp_path, "--dry-run", configfile=config)
     assert run.returncode != 0 and "paths.sources" in run.output and "Traceback" not in run.output
+
+
+def test_published_weights_are_fetched_and_imported(server, tmp_path):
+    checkpoint = ROOT / "tests/reference/checkpoint"
+    content = {
+        p.relative_to(checkpoint).as_posix(): p.read_bytes() for p in checkpoint.rglob("*") if p.is_file()
+    }
+    archives = {
+        f"weights_{name}": world.zipped({f"nmfp-{name}/{member}": data for member, data in content.items()})
+        for name in ("triplet", "multiposcon")
+    }
+    table = world.write_sources(tmp_path / "sources.tsv", server, archives)
+    config = world.write_config(tmp_path / "paper.yaml", table, tmp_path / "disk")
+    run = snakemake(tmp_path, "weights", configfile=config)
+    assert run.returncode == 0, run.output[-6000:]
+    for name in ("nmfp-triplet", "nmfp-multiposcon"):
+        folder = tmp_path / "disk/models" / name
+        assert json.loads((folder / "model.json").read_text())["embedding_size"] == 16
+        assert (folder / "fingerprinter.xml").exists()

@@ -2,7 +2,7 @@
 
 import logging
 
-from nmfp.datasets.fma import find_audio, list_music, nafp_ids, read_ids
+from nmfp.datasets.fma import find_audio, list_music, metadata_ids, nafp_ids, read_ids
 from nmfp.datasets.sources import expected_of, read_sources, set_folder
 from nmfp.errors import NmfpError
 from nmfp.files import script_log, write_csv
@@ -24,7 +24,8 @@ def main(snakemake):
             key = f"{kind}_ids"
             path = params.fma[key]
             ids[kind] = read_ids(path, f"dataset.fma.{key}") if path else nafp_ids(nafp, kind)
-        table = list_music(folders["medium"], folders["full"], ids)
+        known = metadata_ids(set_folder(params.downloads, "fma_metadata"))
+        table = list_music(folders["medium"], folders["full"], ids, known)
         for role, n in table["role"][table["reason"] == ""].value_counts().items():
             log.info("%s: %d files", role, n)
         write_csv(snakemake.output.files, table)

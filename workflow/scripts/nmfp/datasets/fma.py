@@ -87,6 +87,21 @@ def nafp_ids(folder: str | Path, kind: str) -> set[int]:
     )
 
 
+def metadata_ids(folder: str | Path) -> set[int]:
+    """Ids of all tracks that FMA knows, from fma_metadata/tracks.csv (three header lines, then one track a
+    row).
+
+    Raises:
+        NmfpError: no such table, or none of FMA's.
+    """
+    path = next(iter(sorted(Path(folder).rglob("tracks.csv"))), Path(folder) / "fma_metadata/tracks.csv")
+    try:
+        column = pd.read_csv(path, header=None, skiprows=3, usecols=[0], low_memory=False)[0]
+        return set(column.astype(int))
+    except (OSError, ValueError) as error:
+        raise NmfpError(f"{path} cannot be read as FMA's table of tracks ({error}).") from None
+
+
 def find_audio(folder: str | Path, suffix: str = ".mp3") -> list[Path]:
     """Audio files below a folder, sorted by path; leavings of other systems (__MACOSX, ._x) are left out."""
     return sorted(
@@ -97,12 +112,15 @@ def find_audio(folder: str | Path, suffix: str = ".mp3") -> list[Path]:
     )
 
 
-def list_music(medium: str | Path, full: str | Path, ids: dict[str, set[int]]) -> pd.DataFrame:
+def list_music(
+    medium: str | Path, full: str | Path, ids: dict[str, set[int]], known: set[int] | None = None
+) -> pd.DataFrame:
     """The table of music files: clips for training and validation, whole tracks for database and queries.
 
     Args:
         medium: folder with fma_medium's clips, full: with fma_full's tracks.
         ids: sets training, validation and query of track ids.
+        known: all ids that FMA's metadata list; others in the lists are refused.
 
     Returns:
         `id, path, role, reason`. Ids are medium/000/000002.mp3 and full/000/000002.mp3. Role query is a
@@ -112,7 +130,8 @@ def list_music(medium: str | Path, full: str | Path, ids: dict[str, set[int]]) -
         not learned from them and the paper's database does not hold them.
 
     Raises:
-        NmfpError: two of the id sets overlap, a folder holds no track, or no clip is in the training list.
+        NmfpError: two of the id sets overlap, one holds an id that FMA does not know, a folder holds no
+        track, or no clip is in the training list.
     """
     for a, b in (("training", "validation"), ("training", "query"), ("validation", "query")):
         if both := ids[a] & ids[b]:
@@ -120,6 +139,10 @@ def list_music(medium: str | Path, full: str | Path, ids: dict[str, set[int]]) -
                 f"dataset.fma.{a}_ids and dataset.fma.{b}_ids both hold track {min(both):06d}; a track has"
                 " one role."
             )
+    for kind, numbers in ids.items():
+        if known is not None and (strange := numbers - known):
+            track = f"{min(strange):06d}"
+            raise NmfpError(f"dataset.fma.{kind}_ids holds track {track}, which FMA does not know.")
     rows = [_clip(name, path, number, ids) for name, path, number in _tracks(medium, "medium")]
     rows += [_track(name, path, number, ids) for name, path, number in _tracks(full, "full")]
     table = pd.DataFrame(rows, columns=FILE_COLUMNS)
