@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nmfp import audio
-from nmfp.audio import AudioError, TruncatedAudio
+from nmfp import audio, decoder
+from nmfp.decoder import AudioError, TruncatedAudio
 
 
 def tone(seconds=3.0, rate=44100, channels=1, frequency=440.0, amplitude=0.5):
@@ -77,7 +77,7 @@ def test_every_format_is_read(name, codec, form, tmp_path):
     assert samples.dtype == np.int16
     assert len(samples) == pytest.approx(24000, abs=1000)  # lossy formats pad by a frame
     assert level(samples) == pytest.approx(0.5, rel=0.06)  # LAME takes 5 % off
-    assert path.suffix.lower() in audio.AUDIO_SUFFIXES
+    assert path.suffix.lower() in decoder.AUDIO_SUFFIXES
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000])
@@ -298,12 +298,12 @@ def test_a_wav_of_unknown_length_is_not_truncated(stated, tmp_path):
     content[at : at + 4] = stated.to_bytes(4, "little")
     path.write_bytes(content)
     assert len(audio.read(path)) == 24000
-    assert audio.read_header(path).seconds is None
+    assert decoder.read_header(path).seconds is None
 
 
 def test_header_says_rate_channels_and_length(tmp_path):
     soundfile.write(tmp_path / "a.flac", tone(rate=22050, channels=2), 22050)
-    assert audio.read_header(tmp_path / "a.flac") == (22050, 2, 3.0)
+    assert decoder.read_header(tmp_path / "a.flac") == (22050, 2, 3.0)
 
 
 def test_foreign_wavs_are_refused_where_ours_are_expected(tmp_path):

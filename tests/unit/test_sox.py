@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.signal
 import soundfile
-from nmfp import audio, sox
-from nmfp.audio import AudioError
+from nmfp import audio, decoder, sox
+from nmfp.decoder import AudioError
 from nmfp.errors import NmfpError
 
 
@@ -74,7 +74,7 @@ def test_two_runs_give_the_same_bytes(tmp_path):
 def test_what_sox_cannot_read_takes_the_same_way(tmp_path):
     samples = tone() + 0.01 * np.random.default_rng(0).normal(size=88200).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", samples, 44100, subtype="FLOAT")
-    header = audio.read_header(tmp_path / "a.wav")
+    header = decoder.read_header(tmp_path / "a.wav")
     levels = [
         sox._convert_file(tmp_path / "a.wav", tmp_path / "1.wav", None),
         sox._convert_decoded(tmp_path / "a.wav", tmp_path / "2.wav", None, header),

@@ -16,8 +16,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from nmfp import audio
-from nmfp.audio import AudioError, Header
+from nmfp import audio, decoder
+from nmfp.decoder import AudioError, Header
 from nmfp.errors import NmfpError
 from nmfp.files import atomic
 from nmfp.segments import SAMPLE_RATE
@@ -63,17 +63,17 @@ def convert_with_sox(
         AudioError: unreadable, corrupt, truncated, silent, or too slow to be sound.
         NmfpError: SoX, or its support of mp3, is missing.
     """
-    header = audio.read_header(source)
+    header = decoder.read_header(source)
     with atomic(target) as temporary:
         try:
             peak_dbfs = _convert_file(source, temporary, channel)
             if header.seconds is None:
-                audio.check_whole(source)
+                decoder.check_whole(source)
         except _SoxError:
             peak_dbfs = _convert_decoded(source, temporary, channel, header)
         samples = audio.wav_samples(temporary)
         seconds = samples / SAMPLE_RATE
-        if audio.is_short(seconds, header.seconds):
+        if decoder.is_short(seconds, header.seconds):
             raise AudioError(source, f"truncated, {seconds:.1f} s of {header.seconds:.1f} s are there")
         level = SILENCE_DBFS if quiet_is_silent else -float("inf")
         if peak_dbfs < level or audio.wav_peak(temporary) <= SILENT_PEAK:
@@ -94,7 +94,7 @@ def _convert_decoded(source: str | Path, target: Path, channel: int | None, head
     form = ["-t", "f32", "-r", str(header.sample_rate), "-c", str(header.channels), "-"]
     try:
         with _sox(source, form, target, channel) as result:
-            for rate, block in audio.decode(source):
+            for rate, block in decoder.decode(source):
                 if (rate, len(block)) != (header.sample_rate, header.channels):
                     raise AudioError(source, "its sampling rate or channels change on the way")
                 result["stdin"].write((block.T * PIPE_GAIN).astype("<f4").tobytes())

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from nmfp.audio import AudioError, read_header
 from nmfp.datasets.journal import Journal
+from nmfp.decoder import AudioError, read_header
 from nmfp.errors import NmfpError
 from nmfp.files import digest, progress, sha256_file
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
