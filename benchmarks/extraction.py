@@ -2,12 +2,12 @@
 
     python benchmarks/extraction.py [--minutes 40] [--threads 2] [--engines openvino keras] [--folder FOLDER]
 
-Writes noisy tones as 8 kHz WAV and as 44.1 kHz stereo mp3, gives the network random weights (they do not change
-the time), and runs the real scripts extract and merge, each run in a process of its own. Prints one table:
-segments a second over the whole run, from the start of Python to database.npy on the disk; the same without
-starting up (importing, reading the model, compiling, first track); seconds of processor time a thousand
-segments, which says what idle cores would do when these are not; the highest sum of the resident memory of all
-processes of the run. Then two partitions, one after another with all threads and side by side with half of them.
+Writes noisy tones as 8 kHz WAV and as 44.1 kHz stereo mp3, gives the network random weights (they do not
+change the time), and runs the real scripts extract and merge, each run in a process of its own. Prints one
+table: segments a second over the whole run, from the start of Python to database.npy on the disk; the same
+without starting up (importing, reading the model, compiling, first track); seconds of processor time a thousand
+segments, which says what idle cores would do when these are not; the highest sum of the resident memory of
+all processes of the run. Then two partitions, one after another with all threads, and side by side with half.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def run_jobs(jobs: list[tuple[str, dict]]) -> None:
 
 
 def measure(groups: list[list[tuple[str, dict]]]) -> tuple[float, float, float]:
-    """Run groups of jobs, each in a process: wall seconds, processor seconds, highest resident memory in MB."""
+    """Run groups of jobs, each in a process: wall seconds, processor seconds, resident memory in MB."""
     start = time.perf_counter()
     command = [sys.executable, str(Path(__file__)), "--jobs"]
     running = [subprocess.Popen([*command, json.dumps(jobs)], stderr=subprocess.DEVNULL) for jobs in groups]
