@@ -31,7 +31,7 @@ sox:
 	  $(SHELL) envs/install_sox.sh; fi
 
 demo: setup ## the whole pipeline on the embedded corpus; ends with the hit rates and the report's path
-	@$(SNAKEMAKE) --configfile config/demo.yaml
+	@$(SNAKEMAKE) --quiet rules --configfile config/demo.yaml
 	@[ results/demo/report/report.html -nt results/demo/report/hit_rates.csv ] || \
 	  $(SNAKEMAKE) --quiet all --configfile config/demo.yaml --report results/demo/report/report.html
 	@$(BIN)/python workflow/scripts/print_hit_rates.py results/demo/report/hit_rates.csv
@@ -64,7 +64,7 @@ slurm-resume: setup ## go on after a killed main process: wait for its jobs, unl
 lint: setup ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint --configfile config/demo.yaml
+	$(BIN)/snakemake --lint --quiet rules --configfile config/demo.yaml
 
 format: setup ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
