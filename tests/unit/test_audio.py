@@ -346,7 +346,7 @@ DAMAGE = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from([c[0] for c in CODECS]), near_start=st.booleans(), damage=DAMAGE)
 def test_damaged_files_end_in_samples_or_in_a_reason(name, near_start, damage, small_files, tmp_path):
     content = bytearray(small_files[name])

@@ -1,5 +1,6 @@
 """Batches of files: what is broken is a row, what is finished is not done again."""
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -185,3 +186,15 @@ def test_a_full_disk_ends_the_run(music, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(NmfpError, match="is full; make room and run again"):
         run(music, tmp_path / "out")
+
+
+def test_what_a_killed_job_left_is_removed_after_a_day(music, tmp_path):
+    folder = tmp_path / "out" / "audio"
+    (folder / ".part-old").mkdir(parents=True)
+    (folder / ".part-old" / "x").touch()
+    for name in (".part-old.wav", ".part-new.wav"):
+        (folder / name).touch()
+    for name in (".part-old", ".part-old.wav"):
+        os.utime(folder / name, (0, 0))
+    run(music[:1], tmp_path / "out")
+    assert sorted(path.name for path in folder.iterdir()) == [".part-new.wav", "a b.flac.wav"]

@@ -1,6 +1,8 @@
 """A batch of source files becomes 8 kHz WAVs and a table; what is broken becomes a row with its reason."""
 
+import contextlib
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +17,7 @@ from nmfp.sox import convert_with_sox
 
 TRACK_COLUMNS = ["id", "path", "role", "samples", "sha256", "status", "reason"]
 LONGEST_NAME = 200
+ABANDONED_SECONDS = 24 * 3600
 FULL_DISK_BYTES = 16 * 2**20
 
 
@@ -37,6 +40,8 @@ def convert_batch(
     """
     rows: dict[str, list[list]] = {}
     Path(folder).mkdir(parents=True, exist_ok=True)
+    for place in {wav_path(Path(folder), name).parent for name in files["id"]}:
+        _sweep(place)
     with ThreadPoolExecutor(threads) as pool:
         futures = {
             pool.submit(
@@ -69,6 +74,16 @@ def wav_path(folder: Path, name: str) -> Path:
             f"The id {name!r} leads out of its folder; ids are paths below the collection's folder."
         )
     return folder.joinpath(*(_short(part) for part in parts))
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed job left half-written, long enough ago that no living job can still be at it."""
+    if not folder.is_dir():
+        return
+    for entry in folder.glob(".part-*"):
+        with contextlib.suppress(FileNotFoundError):  # another batch sweeps too
+            if time.time() - entry.lstat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _short(part: str) -> str:
