@@ -14,7 +14,11 @@ def make_schedule(
     if name == "constant":
         return rate
     if name == "cosine":
-        return keras.optimizers.schedules.CosineDecay(rate, total_steps, alpha=settings["final_fraction"])
+        warmup = round(total_steps * settings["warmup"])
+        start = {"warmup_target": rate, "warmup_steps": warmup} if warmup else {}
+        return keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else rate, total_steps - warmup, alpha=settings["final_fraction"], **start
+        )
     first = max(1, round(total_steps * settings["first_restart"]))
     return keras.optimizers.schedules.CosineDecayRestarts(rate, first, alpha=settings["final_fraction"])
 
