@@ -90,6 +90,8 @@ def test_too_few_tracks_say_how_many_are_needed():
     tracks = pd.concat([music(1, "train"), music(5, "database", prefix="d")], ignore_index=True)
     with pytest.raises(NmfpError, match=r"queries\.count asks for 6 tracks of at least 30\.25 s.* has 5"):
         split(tracks, count=6)
+    with pytest.raises(NmfpError, match=r"No track of the database is at least 30\.25 s long"):
+        split(tracks.assign(samples=8000))
     with pytest.raises(NmfpError, match=r"queries\.unknown_count asks for 1 .* has 0"):
         split(tracks, unknown_count=1)
     with pytest.raises(NmfpError, match="No usable track has the role train"):

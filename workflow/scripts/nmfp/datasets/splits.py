@@ -109,11 +109,16 @@ def draw(
         log.info("%s: %d tracks are too short to be cut", purpose, len(tracks) - len(long_enough))
     key = {"queries": "queries.count", "unknown": "queries.unknown_count"}[purpose]
     source = {"queries": "database", "unknown": "unknown"}[purpose]
-    needed = count if count is not None else (1 if purpose == "queries" else 0)
-    if len(long_enough) < needed:
+    seconds = f"{minimum_samples / SAMPLE_RATE:g} s"
+    if purpose == "queries" and long_enough.empty:
         raise NmfpError(
-            f"{key} asks for {needed} tracks of at least {minimum_samples / SAMPLE_RATE:g} s; the {source} "
-            f"corpus has {len(long_enough)}; lower {key}, set it to null (all there are), or add music."
+            f"No track of the database is at least {seconds} long, so there is nothing to ask for; add longer "
+            f"music or lower queries.seconds."
+        )
+    if len(long_enough) < (count or 0):
+        raise NmfpError(
+            f"{key} asks for {count} tracks of at least {seconds}, but the {source} corpus has "
+            f"{len(long_enough)}; lower {key}, set it to null (all there are), or add music."
         )
     if count is None:
         return long_enough
