@@ -7,7 +7,8 @@ OUTPUTS  fingerprints/<model>/{corpus}/partitions/NNNN.{npy,csv,json} and NNNN.s
 
 rule extract:
     input:
-        tracks=f"{DATA}/{{corpus}}/tracks.csv",
+        # ancient: a track that comes, goes or changes is a matter of the lists, and those of before keep their bytes
+        tracks=ancient(f"{DATA}/{{corpus}}/tracks.csv"),
         list=f"{DATA}/{{corpus}}/partitions/{{n}}.csv",
         config=f"{MODELS}/{{model}}/config.yaml",
         info=f"{MODELS}/{{model}}/model.json",

@@ -64,6 +64,19 @@ def test_another_size_starts_again(tmp_path):
     assert write_lists(table(list("dcba")), tmp_path / "q", registry, 4) == [["d", "c", "b", "a"]]
 
 
+def test_changed_content_is_a_removal_and_an_addition(tmp_path):
+    folder, registry = tmp_path / "p", tmp_path / "r.csv"
+    first, second = table(list("abc"), sha256=["1", "2", "3"]), table(list("abc"), sha256=["1", "9", "3"])
+    write_lists(first, folder, registry, 2)
+    before = written(folder)
+    assert write_lists(second, folder, registry, 2) == [["a", "b"], ["c"], ["b"]]
+    after = written(folder)
+    assert {name: after[name] for name in before} == before
+    lists = [folder / f"000{n}.csv" for n in (1, 2, 3)]
+    assert [read_list(path, second) for path in lists] == [["a"], ["c"], ["b"]]
+    assert [read_list(path, first) for path in lists] == [["a", "b"], ["c"], []]
+
+
 def test_excluded_and_failed_rows_are_in_no_list(tmp_path):
     files = pd.DataFrame({"id": ["a", "b", "c"], "reason": ["", "too old", ""]})
     assert write_lists(files, tmp_path / "p", tmp_path / "r.csv", 9) == [["a", "c"]]

@@ -23,7 +23,7 @@ def main(snakemake):
             dict(queries["degradation"]),
         )
         tracks = read_csv(inputs.tracks, ["id", "path", "samples", "sha256"])
-        tracks = tracks[tracks["id"].isin(set(read_list(inputs.list)))]
+        tracks = tracks[tracks["id"].isin(set(read_list(inputs.list, tracks)))]
         sources = [path for name in DEGRADATIONS for path in (inputs[name], inputs[f"{name}_table"])]
         key = digest("degrade", params.version, settings._asdict(), [sha256_file(path) for path in sources])
         rows = make_queries(

@@ -12,16 +12,17 @@ import pandas as pd
 from nmfp.errors import NmfpError
 from nmfp.files import read_csv, write_csv
 
-REGISTRY_COLUMNS = ["id", "partition", "present", "size"]
+REGISTRY_COLUMNS = ["id", "sha256", "partition", "present", "size"]
 
 
-def assign(previous: Sequence[Sequence[str]], ids: Iterable[str], size: int) -> list[list[str]]:
-    """Extend the lists by the ids that are in none of them, in order of appearance, at most `size` to a list.
+def assign(previous: Sequence[Sequence], items: Iterable, size: int) -> list[list]:
+    """Extend the lists by the items that are in none of them, in order of appearance, at most `size` to a
+    list.
 
     Args:
         previous: the lists as they are; their content is returned unchanged.
-        ids: all ids that exist now, unique.
-        size: ids in a new list.
+        items: all items (ids, or ids with their content's SHA-256) that exist now, unique.
+        size: items in a new list.
 
     Returns:
         The previous lists and, after them, the new ones. None is empty.
@@ -29,7 +30,7 @@ def assign(previous: Sequence[Sequence[str]], ids: Iterable[str], size: int) -> 
     if size < 1:
         raise ValueError("a list must hold at least one id")
     known = {name for names in previous for name in names}
-    fresh = [name for name in ids if name not in known]
+    fresh = [name for name in items if name not in known]
     return [list(names) for names in previous] + [fresh[i : i + size] for i in range(0, len(fresh), size)]
 
 
@@ -38,19 +39,33 @@ def name(number: int) -> str:
     return f"{number + 1:04d}"
 
 
-def read_list(path: str | Path) -> list[str]:
-    """The ids of a list, tombstones included."""
-    return read_csv(path, ["id"])["id"].tolist()
+def read_list(path: str | Path, table: pd.DataFrame | None = None) -> list[str]:
+    """The ids of a list, tombstones included.
+
+    Args:
+        table: columns id and sha256; where it is given and the list names contents, only ids of that
+            content count.
+    """
+    listed = read_csv(path, ["id"], text=("id", "sha256"))
+    if table is not None and "sha256" in listed:
+        listed = listed.merge(table[["id", "sha256"]], on=["id", "sha256"])
+    return listed["id"].tolist()
 
 
 def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, size: int) -> list[list[str]]:
     """Write `folder`/NNNN.csv for the ids of a table, as stable as the registry remembers them.
 
+    Where the table has a column sha256, so have the lists: a file whose content changed leaves its id
+    behind as a tombstone and is listed again like a new one.
+
     Args:
         table: column `id`; rows with a non-empty `reason`, or a `status` other than ok, are left out.
         registry: file outside the folder (Snakemake empties the folder before it runs the rule again) with
-        all ids
-            ever seen: `id, partition, present, size`. With another size everything is cut anew.
+            all that was ever seen: `id, sha256, partition, present, size`. With another size everything is
+            cut anew.
+
+    Returns:
+        The ids of all lists.
 
     Raises:
         NmfpError: an id appears twice in the table.
@@ -63,22 +78,25 @@ def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, s
     if wanted["id"].duplicated().any():
         twice = wanted["id"][wanted["id"].duplicated()].iloc[0]
         raise NmfpError(f"The id {twice!r} appears twice in the table; ids must be unique.")
-    lists = assign(read_registry(registry, size), wanted["id"], size)
-    present = set(wanted["id"])
-    rows = [(item, name(k), int(item in present), size) for k, items in enumerate(lists) for item in items]
+    columns = ["id", "sha256"] if "sha256" in wanted else ["id"]
+    items = list(wanted.reindex(columns=["id", "sha256"], fill_value="").itertuples(index=False, name=None))
+    lists = assign(read_registry(registry, size), items, size)
+    present = set(items)
+    rows = [(*item, name(k), int(item in present), size) for k, items in enumerate(lists) for item in items]
     # first the registry: a list that exists must be remembered
     write_csv(registry, pd.DataFrame(rows, columns=REGISTRY_COLUMNS))
     Path(folder).mkdir(parents=True, exist_ok=True)
     for k, items in enumerate(lists):
-        write_csv(Path(folder) / f"{name(k)}.csv", pd.DataFrame({"id": items}))
-    return lists
+        write_csv(Path(folder) / f"{name(k)}.csv", pd.DataFrame(items, columns=["id", "sha256"])[columns])
+    return [[item[0] for item in items] for items in lists]
 
 
-def read_registry(path: str | Path, size: int) -> list[list[str]]:
-    """The lists as they were written last; none without a registry, or with one for another size."""
+def read_registry(path: str | Path, size: int) -> list[list[tuple[str, str]]]:
+    """The lists of (id, sha256) as written last; none without a registry, or with one for another size or form."""
     if not Path(path).exists():
         return []
-    registry = read_csv(path, REGISTRY_COLUMNS, text=("id", "partition"))
-    if (registry["size"] != size).any():
+    registry = read_csv(path, ["id", "partition", "size"], text=("id", "sha256", "partition"))
+    if "sha256" not in registry or (registry["size"] != size).any():
         return []
-    return [names.tolist() for _, names in registry.groupby("partition", sort=True)["id"]]
+    groups = registry.groupby("partition", sort=True)[["id", "sha256"]]
+    return [list(items.itertuples(index=False, name=None)) for _, items in groups]
