@@ -15,14 +15,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel")
 MISSING = [p for p in PROGRAMS if not shutil.which(p, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
 
+# All limits of time, multiplied: a machine that does other work needs more.
+PATIENCE = float(os.environ.get("NMFP_TEST_PATIENCE", "1"))
 # Two jobs of two cores and the memory that the rules ask for; the machine need not have it.
 CPUS, MEMORY_MB = 8, 32_000
 # The profile as it stands, but impatient: it asks after a second instead of forty, and for two cores a job.
-PATIENCE = ["--slurm-init-seconds-before-status-checks", "1", "--max-status-checks-per-second", "1"]
+HASTE = ["--slurm-init-seconds-before-status-checks", "1", "--max-status-checks-per-second", "1"]
 ARGUMENTS = [
     "--profile",
     "profiles/slurm",
-    *PATIENCE,
+    *HASTE,
     "--max-threads",
     "2",
     "--configfile",
@@ -72,7 +74,7 @@ class Cluster:
         self, command: list[str], directory: Path, log: Path, limit: int, **environment
     ) -> subprocess.Popen:
         """Start a command in the background, with its own time limit; Python shall not outlive the test."""
-        words = ["timeout", "--signal=INT", "--kill-after=30", str(limit), *map(str, command)]
+        words = ["timeout", "--signal=INT", "--kill-after=30", str(limit * PATIENCE), *map(str, command)]
         env = {**self.sandbox.env, "PYTHONUNBUFFERED": "1", **environment}
         with log.open("wb") as out:
             return subprocess.Popen(
@@ -89,7 +91,17 @@ class Cluster:
     def resume(self, directory: Path, *targets: str, options=(), limit=400) -> subprocess.Popen:
         """What `make slurm-resume` runs."""
         script = ROOT / "workflow/scripts/slurm_resume.py"
-        command = [sys.executable, script, "--pause", "1", *options, "--", *workflow(directory), *targets]
+        command = [
+            sys.executable,
+            script,
+            "--pause",
+            "1",
+            *options,
+            "--",
+            *workflow(directory),
+            "--",
+            *targets,
+        ]
         return self.run(command, directory, directory / "resume.log", limit)
 
     def jobs(self, directory: Path, rule: str | None = None) -> list[Job]:
@@ -122,7 +134,7 @@ def split_widths(line: str, widths) -> list[str]:
 
 def wait_for(what: str, look, seconds: float):
     """The first true answer of `look`, asked five times a second; none in time fails the test."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < end:
         if answer := look():
             return answer
@@ -148,7 +160,7 @@ def script_process(directory: Path, rule: str) -> int | None:
 
 def log_of(process: subprocess.Popen, path: Path, limit: float) -> str:
     """Wait for a process; its log, which must end well."""
-    code = process.wait(limit)
+    code = process.wait(limit * PATIENCE)
     text = path.read_text(errors="replace")
     assert code == 0, f"status {code}\n{text[-5000:]}"
     return text

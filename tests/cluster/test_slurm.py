@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from slurm_cluster import ROOT, log_of, script_process, wait_for
+from slurm_cluster import PATIENCE, ROOT, log_of, script_process, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900 * PATIENCE)]
 
 DATABASE = "results/test/fingerprints/test/database"
 MERGED = ["database.npy", "silent.npy", "tracks.csv", "failures.csv", "database.json"]
@@ -105,7 +105,7 @@ def test_after_a_killed_main_process_one_command_goes_on(cluster, copy_of_finish
 
     # a second main process beside the first is refused
     refused = cluster.resume(copy_of_finished, target, limit=60)
-    assert refused.wait(70) == 1
+    assert refused.wait(70 * PATIENCE) == 1
     assert "A Snakemake works in" in (copy_of_finished / "resume.log").read_text()
 
     os.killpg(run.pid, signal.SIGKILL)
@@ -133,19 +133,21 @@ def test_two_jobs_on_one_output_leave_it_whole(copy_of_finished):
     before = remove_partitions(copy_of_finished, "0001")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
     command += ["--directory", str(copy_of_finished), "--configfile", str(ROOT / "config/test.yaml")]
-    command += ["--nolock", "--force", f"{DATABASE}/partitions/0001.npy"]
+    command += ["--nolock", "--rerun-incomplete", "--force", f"{DATABASE}/partitions/0001.npy"]
     log = copy_of_finished / "results/test/logs/extract/test/database/0001.log"
     log.unlink()
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    process = wait_for("the extraction", lambda: script_process(copy_of_finished, "extract"), 60)
-    os.kill(process, signal.SIGSTOP)
-    second = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        waiting = "another job works in"
-        wait_for("the second job", lambda: log.exists() and waiting in log.read_text(errors="replace"), 60)
-    finally:
-        os.kill(process, signal.SIGCONT)
-    assert first.wait(120) == 0 and second.wait(120) == 0
+    logs = [copy_of_finished / f"{name}.log" for name in ("first", "second")]
+    with logs[0].open("wb") as out, logs[1].open("wb") as other:
+        first = subprocess.Popen(command, stdout=out, stderr=out)
+        process = wait_for("the extraction", lambda: script_process(copy_of_finished, "extract"), 60)
+        os.kill(process, signal.SIGSTOP)
+        second = subprocess.Popen(command, stdout=other, stderr=other)
+        try:
+            wait_for("the second job", lambda: log.exists() and "another job works in" in log.read_text(), 60)
+        finally:
+            os.kill(process, signal.SIGCONT)
+    for run, path in zip((first, second), logs, strict=True):
+        log_of(run, path, 120)
     assert_restored(copy_of_finished, before)
 
 

@@ -118,11 +118,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--prefix", default=PREFIX, help="slurm-jobname-prefix of the profile")
     parser.add_argument("--pause", type=float, default=10.0, help="seconds between two questions to SLURM")
-    parser.add_argument("snakemake", nargs="*", help="arguments for Snakemake, after --")
-    options = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    cut = words.index("--") if "--" in words else len(words)
+    options, rest = parser.parse_args(words[:cut]), words[cut + 1 :]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     folder = Path.cwd()
-    command = [sys.executable, "-m", "snakemake", *options.snakemake]
+    command = [sys.executable, "-m", "snakemake"]
     try:
         if process := main_process(folder):
             raise NmfpError(
@@ -132,9 +133,12 @@ def main(arguments: list[str] | None = None) -> None:
     except NmfpError as error:
         log.error("%s", error)
         sys.exit(1)
-    subprocess.run([*command, "--unlock"], check=True)
+    # our options come first: --configfile and its like would take what follows them
+    unlocked = subprocess.run([*command, "--unlock", *rest])
+    if unlocked.returncode:
+        sys.exit(unlocked.returncode)
     sys.stderr.flush()
-    os.execv(command[0], [*command, "--rerun-incomplete"])
+    os.execv(command[0], [*command, "--rerun-incomplete", *rest])
 
 
 if __name__ == "__main__":
