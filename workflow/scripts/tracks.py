@@ -10,12 +10,11 @@ def main(snakemake):
     with script_log(snakemake.log[0]):
         collection = snakemake.wildcards.collection
         files = read_csv(snakemake.input.files, ["id", "path", "role", "reason"])
-        # music is unique; of recordings, only those that are split here (equal ones must not meet on both sides)
+        # music is unique; of recordings, only those that are split here: equal ones must not be on both sides
         repeatable = frozenset() if collection == "music" else frozenset({"train", "test"})
         tracks = gather(files, snakemake.input.tables, repeatable)
         failures = tracks[tracks["status"] != "ok"]
-        # Snakemake deletes the declared tables of a job that fails: the copy beside the log is for the user's
-        # eyes
+        # Snakemake deletes the tables of a job that fails: the copy beside the log is for the user's eyes
         copy = Path(snakemake.log[0]).with_suffix(".failures.csv")
         write_csv(copy, failures)
         check_budget(tracks, snakemake.params.failure_budget, collection, copy)

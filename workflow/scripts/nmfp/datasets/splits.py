@@ -112,7 +112,7 @@ def draw(
     seconds = f"{minimum_samples / SAMPLE_RATE:g} s"
     if purpose == "queries" and long_enough.empty:
         raise NmfpError(
-            f"No track of the database is at least {seconds} long, so there is nothing to ask for; add longer "
+            f"No track of the database is at least {seconds} long, so there is nothing to ask; add longer "
             f"music or lower queries.seconds."
         )
     if len(long_enough) < (count or 0):
