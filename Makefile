@@ -16,7 +16,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(STAMP) sox ## the environment: .venv with pinned, hashed packages, and SoX
+setup: $(STAMP) $(BIN)/nmfp sox ## the environment: .venv with pinned, hashed packages, and SoX
 
 $(STAMP): $(REQUIREMENTS) envs/requirements-uv.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else "Python 3.11 is needed and %s is %d.%d: call make PYTHON=/path/to/python3.11." % (sys.executable, *v))'
@@ -24,6 +24,11 @@ $(STAMP): $(REQUIREMENTS) envs/requirements-uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements-uv.txt
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode $(REQUIREMENTS)
 	@touch $@
+
+# the command nmfp runs from the working tree, without installation
+$(BIN)/nmfp: $(STAMP)
+	@printf '#!/bin/sh\nexec "%s/python" "%s/workflow/scripts/nmfp_command.py" "$$@"\n' "$(CURDIR)/$(BIN)" "$(CURDIR)" > $@
+	@chmod +x $@
 
 .PHONY: sox
 sox:

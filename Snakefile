@@ -41,6 +41,7 @@ include: "rules/database.smk"
 include: "rules/index.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/identify.smk"
 
 
 rule all:

@@ -28,7 +28,7 @@ PUBLISHED = {
 try:
     SOURCE_TABLE = str(find_table(config["paths"]["sources"], workflow.basedir))
     SOURCES = read_sources(SOURCE_TABLE)
-    if workflow.is_main_process:
+    if workflow.is_main_process and "identification" not in config:
         plan = describe_plan(
             needed_rows(config["dataset"], SOURCES), SOURCES, DOWNLOADS
         )

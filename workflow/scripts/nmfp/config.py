@@ -24,7 +24,10 @@ def validate_config(config: dict) -> dict:
     Raises:
         ConfigError: names the first offending key and says what it may be.
     """
+    config, identification = _split_off_identification(config)
     _check(config, _load_yaml(SCHEMAS / "config.schema.yaml"), "configuration")
+    if identification:
+        config = {**config, "identification": identification}
     source = config["dataset"]["source"]
     if source == "folder":
         for collection in ("music", "noise", "room", "microphone"):
@@ -66,6 +69,28 @@ def validate_config(config: dict) -> dict:
             f" {config['queries']['seconds']} s (queries.seconds)."
         )
     return config
+
+
+def _split_off_identification(config: dict) -> tuple[dict, dict]:
+    """`snakemake identify --config queries=DIR database=DB`: two keys that are no part of an experiment.
+
+    Raises:
+        ConfigError: one of them is missing or does not exist.
+    """
+    rest = dict(config)
+    asked = {"database": rest.pop("database", None), "queries": None}
+    if not isinstance(rest.get("queries"), dict):
+        # the command line has put a folder in the place of the section of that name
+        asked["queries"] = rest["queries"]
+        rest["queries"] = _load_yaml(CONFIG / "config.yaml")["queries"]
+    if asked == {"database": None, "queries": None}:
+        return config, {}
+    for key, value in asked.items():
+        if value is None:
+            raise ConfigError(f"{key} is not set: write --config queries=DIR database=DB.")
+        if not Path(str(value)).exists():
+            raise ConfigError(f"{key}: {value} does not exist; correct the path.")
+    return rest, {key: str(value) for key, value in asked.items()}
 
 
 def load_models(names: list[str], folder: Path = CONFIG / "models") -> dict[str, dict]:

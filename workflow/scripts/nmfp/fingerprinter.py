@@ -18,7 +18,7 @@ from keras import ops
 
 from nmfp import model_folder
 from nmfp.errors import NmfpError
-from nmfp.files import atomic
+from nmfp.files import atomic, sha256_file
 from nmfp.melspectrogram import FRAMES, LogMelSpectrogram
 from nmfp.segments import SEGMENT_SAMPLES
 
@@ -251,6 +251,11 @@ def load_fingerprinter(folder: str | Path) -> Fingerprinter:
     path = folder / WEIGHTS
     if not path.is_file():
         raise NmfpError(f"{path} does not exist; train the model or import its weights.")
+    # HDF5's reader trusts what it reads: only the bytes that model.json names get there
+    if sha256_file(path) != info.get("weights_sha256", sha256_file(path)):
+        raise NmfpError(
+            f"{path} is not the file that {folder / 'model.json'} names; copy both or train again."
+        )
     try:
         network.load_weights(path)
     except (ValueError, OSError, KeyError) as error:

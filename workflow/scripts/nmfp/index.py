@@ -205,6 +205,7 @@ def read(path: str | Path, expect: dict, on_disk: bool = False) -> tuple[faiss.I
                 f"{path} does not fit: its {key} is {info.get(key)}, wanted is {value}; "
                 "it was made from another database or model, delete its folder and build it again."
             )
+    _check_digest(path, info)
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP if on_disk else 0)
     except RuntimeError as error:
@@ -216,6 +217,34 @@ def read(path: str | Path, expect: dict, on_disk: bool = False) -> tuple[faiss.I
             f"{path} holds vectors of {index.d} numbers, its JSON file says {info.get('dimension')}."
         )
     return index, info
+
+
+def _check_digest(path: Path, info: dict) -> None:
+    """FAISS's reader trusts what it reads: only bytes that we wrote ourselves get there."""
+    if not path.is_file():
+        raise NmfpError(f"{path} does not exist; build the index again.")
+    if sha256_file(path) != info.get("sha256"):
+        raise NmfpError(
+            f"{path} cannot be read as a FAISS index of ours: its SHA-256 is not the one in its JSON file; "
+            "delete it and run again."
+        )
+
+
+def decode(index: faiss.Index) -> np.ndarray:
+    """What an index remembers of its vectors: float32 (rows, dimension) of unit length.
+
+    Raises:
+        NmfpError: this kind of index cannot give its vectors back.
+    """
+    try:
+        if _lists(index):
+            faiss.extract_index_ivf(index).make_direct_map()
+        vectors = index.reconstruct_n(0, index.ntotal)
+    except RuntimeError as error:
+        raise NmfpError(
+            f"this index does not give its vectors back ({_reason(error)}); name the database instead of it."
+        ) from None
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def _skip_polysemous_training(index: faiss.Index) -> None:

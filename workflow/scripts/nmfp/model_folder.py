@@ -8,9 +8,10 @@ import numpy as np
 import yaml
 
 from nmfp.errors import NmfpError
-from nmfp.files import read_json, write_json, write_text
+from nmfp.files import read_json, sha256_file, write_json, write_text
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
+WEIGHTS = "fingerprinter.weights.h5"
 _KEYS = ("digest", "embedding_size", "sample_rate", "segment_samples", "front_end", "network", "parameters")
 
 
@@ -41,6 +42,8 @@ def write_model(folder: Path, model: dict, weights: dict[str, np.ndarray]) -> di
         "network": network,
         "parameters": int(sum(array.size for array in weights.values())),
     }
+    if (folder / WEIGHTS).is_file():
+        info["weights_sha256"] = sha256_file(folder / WEIGHTS)
     write_text(folder / "config.yaml", yaml.safe_dump(model, sort_keys=False, allow_unicode=True))
     write_json(folder / "model.json", info)
     return info

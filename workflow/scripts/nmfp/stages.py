@@ -30,5 +30,7 @@ VERSION = {
     "fill_index": 1,
     "search": 1,
     "hit_rates": 1,
+    "calibrate": 1,
     "report": 1,
+    "identify": 1,
 }

@@ -47,6 +47,8 @@ MODEL_FILES = (
     "fingerprinter.xml",
     "model.json",
 )
+# Beside them: the index where one pays, the scores of unknown music
+BESIDE = ("index.faiss", "index.json", "calibration.json")
 EXTRACTION_VERSION = 1
 # What is told apart by its name under generations/: four digits are complete, anything else is unfinished.
 _GENERATION = re.compile(r"\d{4,}")
@@ -178,7 +180,13 @@ def model_name(folder: Path) -> str:
     return str(read_json(folder / "model" / "name.json").get("name", "model"))
 
 
-def add(folder: str | Path, inputs: list, engine: str = "auto", threads: int | None = None) -> Added:
+def add(
+    folder: str | Path,
+    inputs: list,
+    engine: str = "auto",
+    threads: int | None = None,
+    finish: Callable[[Path], None] | None = None,
+) -> Added:
     """Fingerprint recordings and add them; a recording whose content changed replaces its former self.
 
     What is in the database with the same content is left as it is, and so is work that a killed run had finished.
@@ -188,6 +196,7 @@ def add(folder: str | Path, inputs: list, engine: str = "auto", threads: int | N
         inputs: objects with id, path and reason (a non-empty one is a failure already).
         engine: auto, openvino or keras.
         threads: CPU threads, by default all.
+        finish: called with the folder of the new files before they become the database, to put more beside them.
 
     Raises:
         NmfpError: the database is being changed by another process, the disk is full, the model is damaged. The
@@ -204,7 +213,7 @@ def add(folder: str | Path, inputs: list, engine: str = "auto", threads: int | N
             if old is not None and (new.table["status"] != "ok").all():
                 _note_failures(folder, old, before, new.table)
             else:
-                _write_generation(folder, old, before, new)
+                _write_generation(folder, old, before, new, finish)
         shutil.rmtree(folder / "work", ignore_errors=True)
     table = before[:0] if new is None else new.table
     good = table["id"][table["status"] == "ok"]
@@ -282,7 +291,9 @@ def _extract(
 _PARTITION_SUFFIXES = {"fingerprints": ".npy", "silent": ".silent.npy", "table": ".csv", "info": ".json"}
 
 
-def _write_generation(folder: Path, old: Fingerprints | None, before: pd.DataFrame, new: Partition) -> None:
+def _write_generation(
+    folder: Path, old: Fingerprints | None, before: pd.DataFrame, new: Partition, finish: Callable | None
+) -> None:
     """Old rows and new ones become the next generation, which then is the current one."""
     partitions = [new]
     if old is not None:
@@ -306,7 +317,9 @@ def _write_generation(folder: Path, old: Fingerprints | None, before: pd.DataFra
         outputs = {name: part / file for name, file in FILES.items()}
         info = merge(partitions, join_tables(partitions, None), outputs, folder / "work" / "merge", described)
         _write_removed_rows(part, info)
-        _index(part, None if old is None else old)
+        _index(part, old)
+        if finish:
+            finish(part)
 
 
 def _note_failures(folder: Path, old: Fingerprints, before: pd.DataFrame, failed: pd.DataFrame) -> None:
@@ -315,7 +328,7 @@ def _note_failures(folder: Path, old: Fingerprints, before: pd.DataFrame, failed
     fresh = failed[~failed["id"].isin(old.tracks["id"])]
     with _next_generation(folder) as part, full_disk_explained(part):
         files = set(FILES.values()) - {"failures.csv"}
-        _link(old, part, *files, "index.faiss", "index.json")
+        _link(old, part, *files, *BESIDE)
         write_csv(part / "failures.csv", pd.concat([kept, fresh], ignore_index=True))
 
 
@@ -366,11 +379,21 @@ def remove(folder: str | Path, ids: list[str]) -> list[str]:
         for start, end in tracks.loc[chosen, ["row_start", "row_end"]].itertuples(index=False):
             silent[start:end] = True
         with _next_generation(folder) as part, full_disk_explained(part):
-            _link(old, part, "database.npy", "failures.csv", "index.faiss", "index.json")
+            _link(old, part, "database.npy", "failures.csv", *BESIDE)
             write_npy(part / "silent.npy", silent)
             write_csv(part / "tracks.csv", tracks[~chosen])
             _write_removed_rows(part, {**old.info, "tracks": int((~chosen).sum())})
         return tracks.loc[chosen, "id"].tolist()
+
+
+def replace_beside(folder: str | Path, name: str, write: Callable[[Path], None]) -> None:
+    """Give a store another file of `BESIDE`: `write` puts it into the folder it is called with."""
+    folder = Path(folder)
+    with writer(folder):
+        old = open_store(folder)
+        with _next_generation(folder) as part, full_disk_explained(part):
+            _link(old, part, *FILES.values(), *(other for other in BESIDE if other != name))
+            write(part)
 
 
 def compact(folder: str | Path) -> int:
@@ -391,7 +414,7 @@ def compact(folder: str | Path) -> int:
             sha256 = _copy_rows(old.vectors, rows, part / "database.npy")
             write_npy(part / "silent.npy", old.silent[rows])
             write_csv(part / "tracks.csv", old.tracks.assign(row_start=end - length, row_end=end))
-            os.link(old.folder / "failures.csv", part / "failures.csv")
+            _link(old, part, "failures.csv", "calibration.json")
             info = {**old.info, "rows": len(rows), "sha256": sha256, "removed_rows": 0}
             write_json(part / "database.json", {**info, "partitions": []})
             _index(part, None)

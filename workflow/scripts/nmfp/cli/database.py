@@ -94,7 +94,22 @@ def add_parser(commands) -> None:
         "  nmfp database compact songs.db\n",
     )
     compact.add_argument("database", help="an existing database")
-    for command in (create, add, remove, info, verify, compact):
+    calibrate = new_command(
+        actions,
+        "calibrate",
+        run_calibrate,
+        "measure how high music scores that is not in a database",
+        "  nmfp database calibrate songs.db OTHER_MUSIC/\n"
+        "  nmfp database calibrate songs.db\n"
+        "A database is calibrated by its own tracks whenever recordings are added: excerpts of each are compared with\n"
+        "all the others. Recordings that are not in it tell more, best if they were made as the queries will be. A\n"
+        "false-accept rate of 1 % takes 299 recordings, 5 % takes 59, 10 % takes 29.\n",
+    )
+    calibrate.add_argument("database", help="an existing database")
+    calibrate.add_argument("unknown", nargs="*", help="recordings that are not in it: " + INPUTS_HELP)
+    add_engine(calibrate)
+
+    for command in (create, add, remove, info, verify, compact, calibrate):
         add_common(command)
 
 
@@ -122,7 +137,12 @@ def run_add(arguments) -> int:
 def _add(arguments, inputs) -> int:
     from nmfp import store
 
-    result = store.add(arguments.database, inputs, arguments.engine, arguments.threads)
+    def calibrate(folder):
+        from nmfp.identification.background import calibrate_files
+
+        calibrate_files(folder)
+
+    result = store.add(arguments.database, inputs, arguments.engine, arguments.threads, calibrate)
     for name, reason in result.failed.itertuples(index=False):
         say(f"nmfp: {printable(name)} was not added: {reason}")
     if not arguments.quiet:
@@ -167,6 +187,49 @@ def run_compact(arguments) -> int:
     if not arguments.quiet:
         say(f"{arguments.database}: {rows} fingerprints of removed tracks are gone")
     return OK
+
+
+def run_calibrate(arguments) -> int:
+    """Compare unknown music with the database."""
+    set_up_logging(arguments, bulk=True)
+    _insist_on_store(arguments.database)
+    from nmfp import store
+    from nmfp.errors import NmfpError
+    from nmfp.identification import background
+
+    if not arguments.unknown:
+        store.replace_beside(arguments.database, background.NAME, background.calibrate_files)
+        return OK
+    from nmfp.identification.fingerprinting import fingerprint_file
+    from nmfp.identification.session import Session
+
+    failed = 0
+
+    def recordings():
+        nonlocal failed
+        for item in expand(arguments.unknown):
+            try:
+                if item.reason:
+                    raise NmfpError(f"{item.id}: {item.reason}")
+                vectors, silent, _ = fingerprint_file(item.path, session.engine)
+            except NmfpError as error:
+                failed += 1
+                say(f"nmfp: {error}")
+            else:
+                yield vectors, silent
+
+    with Session(arguments.database, None, arguments.engine, arguments.threads) as session:
+        scores, numbers = background.scores_of_recordings(recordings(), session.reference)
+    if not len(scores):
+        raise NmfpError("no recording holds ten seconds of music, so nothing can be calibrated.")
+
+    def write(folder):
+        background.write_background(folder, "recordings that are not in it", scores, numbers)
+
+    store.replace_beside(arguments.database, background.NAME, write)
+    if not arguments.quiet:
+        say(f"{arguments.database}: calibrated by {len(set(numbers.tolist()))} recordings")
+    return FAILED if failed else OK
 
 
 def run_verify(arguments) -> int:
@@ -231,9 +294,19 @@ def _describe(folder: Path, database, failures) -> dict:
         "removed_rows": info.get("removed_rows", 0),
         "silent_rows": int(database.silent.sum()),
         "failed_files": len(failures),
+        "calibrated_by": _calibration(database.folder),
         "index": read_json(index)["resolved"] if index.exists() else "exact search",
         "bytes": sum(p.stat().st_size for p in database.folder.iterdir() if p.is_file()),
     }
+
+
+def _calibration(folder: Path) -> str:
+    from nmfp.files import read_json
+
+    if not (folder / "calibration.json").exists():
+        return "nothing"
+    background = read_json(folder / "calibration.json").get("background", {})
+    return f"{background.get('recordings')} recordings ({background.get('source')})"
 
 
 def _words(key: str, value) -> str:

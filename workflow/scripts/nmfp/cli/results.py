@@ -138,7 +138,8 @@ class _Table:
             return self._line(query, "", "", "", f"({result.decision}: {note})")
         if result.decision == "no match":
             best = result.rows[0]
-            self._line(query, f"{best.score:.3f}", _percent(best.confidence), "", "(no match)")
+            like = f"(no match; most like {printable(best.track)})"
+            self._line(query, f"{best.score:.3f}", _percent(best.confidence), "", like)
             return
         for n, row in enumerate(result.rows):
             at = clock(row.start_seconds)

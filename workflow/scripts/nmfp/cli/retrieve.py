@@ -1,2 +1,91 @@
-def add_parser(commands):
-    pass
+"""nmfp retrieve: fingerprints against fingerprints, without audio; results.csv as the paper's code writes it."""
+
+from pathlib import Path
+
+from nmfp.cli.messages import printable, say, set_up_logging
+from nmfp.cli.parser import add_common, new_command, positive
+from nmfp.cli.status import FAILED, OK, UsageError
+
+
+def add_parser(commands) -> None:
+    """Describe the command."""
+    command = new_command(
+        commands,
+        "retrieve",
+        run,
+        "find .npy fingerprints in a folder of .npy files, a memmap or an index",
+        "  nmfp retrieve queries/ results/ --database-embeddings fingerprints/\n"
+        "  nmfp retrieve clip.npy results/ --database-memmap results/demo/fingerprints/demo-triplet/database/database.npy\n"
+        "  nmfp retrieve clip.npy results/ --database-index results/demo/index/demo-triplet/flat/index.faiss\n"
+        "Writes results/results.csv. Queries and database must come from one model.\n",
+    )
+    command.add_argument("query", help="a .npy file of fingerprints, or a folder of them")
+    command.add_argument("output", help="folder for results.csv")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--database-embeddings", metavar="DIR", help="folder of .npy files (`nmfp fingerprint`)"
+    )
+    source.add_argument(
+        "--database-memmap",
+        metavar="FILE",
+        help="database.npy, or raw float32 (.mm); tracks.csv beside it names tracks",
+    )
+    source.add_argument(
+        "--database-index",
+        metavar="FILE",
+        help="a .faiss index whose .json lies beside it; answers on decoded vectors",
+    )
+    command.add_argument(
+        "--top", type=positive, default=1, metavar="N", help="name the N best tracks (default: 1)"
+    )
+    add_common(command)
+
+
+def run(arguments) -> int:
+    """Search every query file."""
+    set_up_logging(arguments)
+    from nmfp.cli.results import open_writer
+    from nmfp.errors import NmfpError
+    from nmfp.fingerprint_folder import npy_files, read_fingerprints
+    from nmfp.identification import sources
+    from nmfp.identification.places import identify
+    from nmfp.identification.queries import Result, Row
+
+    query = Path(arguments.query)
+    if not query.exists():
+        raise UsageError(f"{printable(arguments.query)} does not exist.")
+    queries = npy_files(query) if query.is_dir() else [query]
+    if not queries:
+        raise UsageError(f"{printable(arguments.query)} holds no .npy files; `nmfp fingerprint` makes them.")
+    dimension = None if not arguments.database_memmap else read_fingerprints(queries[0])[0].shape[1]
+    if arguments.database_embeddings:
+        reference = sources.from_folder(arguments.database_embeddings)
+    elif arguments.database_memmap:
+        reference = sources.from_memmap(arguments.database_memmap, dimension)
+    else:
+        reference = sources.from_index(arguments.database_index)
+    output = Path(arguments.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NmfpError(f"{output} cannot be made ({error.strerror}); choose another folder.") from None
+    failed = 0
+    with open_writer("csv", str(output / "results.csv"), []) as write:
+        for path in queries:
+            try:
+                vectors, silent = read_fingerprints(path, reference.vectors.shape[1])
+            except NmfpError as error:
+                say(f"nmfp: {error}")
+                write(Result(str(path), 0, "failed", [], str(error).rstrip(".")))
+                failed += 1
+                continue
+            answer = identify(vectors, silent, reference, arguments.top)
+            rows = [
+                Row(str(reference.names[p.track]), p.start, p.score, None, list(p.others))
+                for p in answer.places
+            ]
+            word = "silent" if not answer.sounding else "uncalibrated" if rows else "no match"
+            write(Result(str(path), answer.segments, word, rows))
+    if not arguments.quiet:
+        say(f"{output / 'results.csv'}: {len(queries)} queries, {failed} failed")
+    return FAILED if failed else OK

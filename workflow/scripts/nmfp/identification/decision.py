@@ -1,32 +1,181 @@
-"""Match or no match: the calibrated threshold of a database, where there is one."""
+"""Match or no match: a threshold for which the share of false accepts is bounded, or none at all.
 
+Thresholds are those of `nmfp.calibration`: unknown music is accepted at most so often, with 95 % confidence, and what
+so few recordings cannot support is refused. calibration.json beside a database holds either the rules that the
+workflow found with queries of its own ("indexes"), or the scores of unknown music ("background").
+"""
+
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from nmfp.calibration import CONFIDENCE, accept, recordings_needed, threshold
 from nmfp.errors import NmfpError
+from nmfp.files import read_json
+
+log = logging.getLogger("nmfp")
+
+DEFAULT_RATE = 0.01
+NAME = "calibration.json"
 
 
 class Verdict(NamedTuple):
-    """match, no match, or uncalibrated; confidence is 1 - the estimated share of unknown queries that score so."""
+    """Match, no match, or uncalibrated; the share of unknown music that scores lower (None if not known)."""
 
     word: str
     confidence: float | None
 
 
+UNCALIBRATED = Verdict("uncalibrated", None)
+
+
 class Decision:
-    """Judges scores."""
+    """Judges scores where nothing is known of unknown music: every answer is given, none is vouched for."""
 
-    def judge(self, segments: int, score: float) -> Verdict:
-        """The verdict on the best score of a query with that many sounding segments."""
-        return Verdict("uncalibrated", None)
+    def judge(self, segments: int, score: float, runner_up: float | None = None) -> Verdict:
+        """The verdict on an answer.
+
+        Args:
+            segments: of the query, silent ones not counted.
+            score: of the best place.
+            runner_up: best score in any other track; None where it is not known, which is no 0.
+        """
+        return UNCALIBRATED
 
 
-def open_decision(folder: Path, false_accept_rate: float | None) -> Decision:
-    """The calibration that lies beside a database.
+class ByBackground(Decision):
+    """Judges by the scores of unknown music at the longest calibrated length that the query reaches."""
+
+    def __init__(self, scores: dict[int, np.ndarray], recordings: int, rate: float):
+        self._scores = dict(sorted(scores.items()))
+        self._thresholds = {length: threshold(v, recordings, rate) for length, v in self._scores.items()}
+
+    def judge(self, segments: int, score: float, runner_up: float | None = None) -> Verdict:
+        """See `Decision`."""
+        fitting = [length for length in self._scores if length <= segments]
+        if not fitting or self._thresholds[fitting[-1]] is None:
+            return UNCALIBRATED
+        values = self._scores[fitting[-1]]
+        # the query itself counts as one more unknown: nothing is certain
+        below = float(np.searchsorted(values, score) / (len(values) + 1))
+        return Verdict("match" if score >= self._thresholds[fitting[-1]] else "no match", below)
+
+
+class ByRules(Decision):
+    """Judges by the rules that the workflow found with its own queries, known and unknown."""
+
+    def __init__(self, rows: list[dict], rate: float):
+        self._rows, self._rate = rows, rate
+        self._rates = sorted({row["false_accept_rate"] for row in rows if row["supported"]})
+
+    def judge(self, segments: int, score: float, runner_up: float | None = None) -> Verdict:
+        """See `Decision`; the confidence is that of the strictest rate at which the answer is accepted."""
+        passed = [rate for rate in self._rates if self._accepted(segments, score, runner_up, rate)]
+        word = self._accepted(segments, score, runner_up, self._rate)
+        if word is None:
+            return UNCALIBRATED
+        return Verdict("match" if word else "no match", 1 - passed[0] if passed else None)
+
+    def _accepted(self, segments: int, score: float, runner_up: float | None, rate: float) -> bool | None:
+        rows = self._rows
+        if runner_up is None:  # a lead cannot be taken over what is not known
+            rows = [{**row, "chosen": row["supported"]} for row in rows if row["statistic"] == "score"]
+        row = accept(rows, segments, rate)
+        if row is None:
+            return None
+        lead = score - (runner_up or 0.0)
+        value = {"score": score, "lead": lead, "score_and_lead": score + lead}[row["statistic"]]
+        return value >= row["threshold"]
+
+
+def open_decision(folder: Path, rate: float | None, digest: str = "") -> Decision:
+    """The decision that a database's calibration.json supports.
+
+    Args:
+        folder: of the database's files.
+        rate: share of unknown music that may be accepted; None for 1 %, or the lowest that is supported.
+        digest: SHA-256 of the database, which the workflow's rules must be for.
 
     Raises:
-        NmfpError: a rate is asked for that the calibration cannot give, or there is none.
+        NmfpError: the rate cannot be supported, or calibration.json is damaged.
     """
-    if false_accept_rate is not None:
-        raise NmfpError(f"{folder} is not calibrated, so no false-accept rate can be promised.")
-    return Decision()
+    path = folder / NAME
+    calibration = read_json(path) if path.exists() else {}
+    if "background" in calibration:
+        scores, recordings = _read_background(calibration["background"], path)
+        return ByBackground(scores, recordings, _supported_rate(rate, recordings, path))
+    rows = _read_rules(calibration, path) if "indexes" in calibration else []
+    if rows and digest and calibration.get("database_sha256") != digest:
+        log.warning("%s was made for another state of the database and is not used", path)
+        rows = []
+    rates = sorted({row["false_accept_rate"] for row in rows if row["supported"] and row["chosen"]})
+    if not rates or (rate is not None and rate not in rates):
+        if rate is not None:
+            known = ", ".join(f"{r:g}" for r in rates) or "none"
+            raise NmfpError(
+                f"{folder} is not calibrated for a false-accept rate of {rate:g} (supported: {known}); see "
+                "evaluation.false_accept_rates, or `nmfp database calibrate --help`."
+            )
+        log.warning("%s is not calibrated: answers are given whatever their score", folder)
+        return Decision()
+    return ByRules(rows, rate or (DEFAULT_RATE if DEFAULT_RATE in rates else rates[0]))
+
+
+def _supported_rate(rate: float | None, recordings: int, path: Path) -> float:
+    lowest = 1 - (1 - CONFIDENCE) ** (1 / recordings)
+    if rate is None:
+        if lowest > DEFAULT_RATE:
+            log.info(
+                "decisions at a false-accept rate of %.1f %%: %d recordings support no lower one",
+                100 * lowest,
+                recordings,
+            )
+        # a hair above, lest rounding asks for one recording more
+        return max(DEFAULT_RATE, lowest * (1 + 1e-9))
+    if recordings < recordings_needed(rate):
+        raise NmfpError(
+            f"--false-accept-rate {rate:g} needs {recordings_needed(rate)} unknown recordings, {path} knows "
+            f"{recordings}; ask for {lowest + 0.0005:.3f} or more, or calibrate with more recordings "
+            "(`nmfp database calibrate`)."
+        )
+    return rate
+
+
+def _damaged(path: Path) -> NmfpError:
+    return NmfpError(f"{path} is damaged; delete it, or calibrate again (`nmfp database calibrate`).")
+
+
+def _read_background(background: object, path: Path) -> tuple[dict[int, np.ndarray], int]:
+    """Sorted scores of unknown music by length, and the number of recordings behind them."""
+    try:
+        recordings = int(background["recordings"])
+        scores = {int(n): np.sort(np.asarray(v, np.float64)) for n, v in background["scores"].items()}
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
+        raise _damaged(path) from None
+    if recordings < 1 or not all(v.ndim == 1 and np.isfinite(v).all() for v in scores.values()):
+        raise _damaged(path)
+    return {n: v for n, v in scores.items() if v.size}, recordings
+
+
+def _read_rules(calibration: dict, path: Path) -> list[dict]:
+    """The rows of the first index; search is exact here, and thresholds of other indexes differ by little."""
+    kinds = {
+        "query_segments": int,
+        "statistic": str,
+        "chosen": bool,
+        "supported": bool,
+        "false_accept_rate": int | float,
+    }
+    try:
+        rows = next(iter(calibration["indexes"].values()), [])
+        for row in rows:
+            whole = all(isinstance(row[key], kind) for key, kind in kinds.items())
+            if not whole or (row["supported"] and not isinstance(row["threshold"], int | float)):
+                raise _damaged(path)
+            if row["statistic"] not in ("score", "lead", "score_and_lead"):
+                raise _damaged(path)
+    except (AttributeError, KeyError, TypeError):
+        raise _damaged(path) from None
+    return rows

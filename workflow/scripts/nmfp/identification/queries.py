@@ -62,16 +62,19 @@ def identify_files(queries: Iterable, session: Session, top: int = 1) -> Iterato
         except NmfpError as error:
             yield Result(query.id, 0, "failed", [], str(error).removeprefix(f"{query.path} ").rstrip("."))
         else:
-            yield judge(query.id, identify(vectors, silent, session.reference, top), session)
+            # one more than asked for: its score is what the best one's lead is over
+            answer = identify(vectors, silent, session.reference, max(top, 2))
+            yield judge(query.id, answer, session, top)
 
 
-def judge(query: str, answer: Answer, session: Session) -> Result:
+def judge(query: str, answer: Answer, session: Session, top: int) -> Result:
     """An answer with its decision, in words of the user."""
     if not answer.sounding:
         return Result(query, answer.segments, "silent", [], "silence: nothing to identify")
     rows, decision = [], "no match"
-    for n, place in enumerate(answer.places):
-        verdict = session.decision.judge(answer.sounding, place.score)
+    runner_up = answer.places[1].score if len(answer.places) > 1 else 0.0
+    for n, place in enumerate(answer.places[:top]):
+        verdict = session.decision.judge(answer.sounding, place.score, runner_up if n == 0 else None)
         if n == 0:
             decision = verdict.word
         name = str(session.reference.names[place.track])

@@ -32,6 +32,7 @@ class Reference:
         digest: of the model that made the fingerprints, "" where it is not known.
         folder: where the files lie.
         index: a FAISS index over the rows, or None: exact search.
+        content: SHA-256 of the vectors, "" where it is not known.
     """
 
     vectors: np.ndarray
@@ -41,6 +42,7 @@ class Reference:
     digest: str
     folder: Path
     index: object = None
+    content: str = ""
     threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
     def neighbours(self, queries: np.ndarray, k: int = CANDIDATES) -> np.ndarray:
@@ -98,6 +100,7 @@ def from_database(database: Fingerprints) -> Reference:
         tracks["id"].to_numpy(object),
         database.info["model_digest"],
         database.folder,
+        content=database.info["sha256"],
     )
 
 
@@ -108,13 +111,16 @@ def open_reference(folder: str | Path) -> Reference:
         NmfpError: missing, inconsistent or empty; its index is of another database or damaged.
     """
 
-    def opener(files: Path) -> Reference:
-        reference = from_database(open_fingerprints(files))
-        if (files / "index.faiss").exists():
-            reference.index = _read_index(files / "index.faiss", open_fingerprints(files).info)
-        return reference
+    return open_stable(folder, open_files)
 
-    return open_stable(folder, opener)
+
+def open_files(folder: Path) -> Reference:
+    """As `open_reference`, of the folder that holds the files themselves."""
+    database = open_fingerprints(folder)
+    reference = from_database(database)
+    if (folder / "index.faiss").exists():
+        reference.index = _read_index(folder / "index.faiss", database.info)
+    return reference
 
 
 def _read_index(path: Path, info: dict):

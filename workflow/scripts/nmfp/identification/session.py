@@ -46,7 +46,7 @@ class Session:
 
     def decide_at(self, false_accept_rate: float | None) -> None:
         """Choose the false-accept rate; None takes the default where the database is calibrated."""
-        self.decision = open_decision(self.reference.folder, false_accept_rate)
+        self.decision = open_decision(self.reference.folder, false_accept_rate, self.reference.content)
 
 
 def _open_engine(model: Path, engine: str, threads: int | None):

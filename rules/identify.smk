@@ -1,0 +1,42 @@
+"""One's own recordings against one's own database: snakemake identify --config queries=DIR database=DB
+
+INPUTS   a folder of audio (or a list, or one file); a database of `nmfp database` or of this workflow
+OUTPUTS  results/identification/results.csv: the columns of docs/identify.md
+"""
+
+from snakemake.exceptions import WorkflowError
+
+IDENTIFICATION = config.get("identification", {})
+
+
+def identification_database(wildcards):
+    """What the database holds now: a change of it makes the answers stale."""
+    if not IDENTIFICATION:
+        raise WorkflowError(
+            "identify needs two keys: snakemake identify --config queries=DIR database=DB"
+        )
+    return f"{IDENTIFICATION['database']}/database.json"
+
+
+rule identify:
+    input:
+        database=identification_database,
+    output:
+        results="results/identification/results.csv",
+    log:
+        "results/identification/identify.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        version=VERSION["identify"],
+        engine=config["fingerprints"]["engine"],
+        queries=IDENTIFICATION.get("queries"),
+        database=IDENTIFICATION.get("database"),
+        # the names in it, so that a file that comes or goes is noticed
+        state=folder_state(IDENTIFICATION.get("queries", "")),
+    script:
+        "../workflow/scripts/identify.py"

@@ -1,0 +1,128 @@
+"""Databases that are no database folder: .npy files, a memmap, an index."""
+
+from pathlib import Path
+
+import numpy as np
+
+from nmfp.database import TRACK_COLUMNS, check_ranges
+from nmfp.errors import NmfpError
+from nmfp.files import read_csv, read_json
+from nmfp.fingerprint_folder import npy_files, read_fingerprints
+from nmfp.identification.reference import Reference
+from nmfp.matching import Bounds
+
+
+def from_folder(folder: str | Path) -> Reference:
+    """All .npy files below a folder; tracks are named by their paths below it, without .npy. Held in memory.
+
+    Raises:
+        NmfpError: there are none, one is no array of fingerprints, or their dimensions differ.
+    """
+    paths = npy_files(folder)
+    if not paths:
+        raise NmfpError(f"{folder} holds no .npy files; `nmfp fingerprint` makes them.")
+    first = read_fingerprints(paths[0])[0]
+    parts = [read_fingerprints(path, first.shape[1]) for path in paths]
+    rows = np.array([len(vectors) for vectors, _ in parts], np.int64)
+    names = np.array([path.relative_to(folder).as_posix().removesuffix(".npy") for path in paths], object)
+    end = np.cumsum(rows)
+    held = rows > 0
+    if not held.any():
+        raise NmfpError(f"the .npy files in {folder} hold no fingerprints.")
+    return Reference(
+        np.concatenate([vectors for vectors, _ in parts]),
+        np.concatenate([silent for _, silent in parts]),
+        Bounds((end - rows)[held], end[held]),
+        names[held],
+        "",
+        Path(folder),
+    )
+
+
+def from_memmap(path: str | Path, dimension: int) -> Reference:
+    """A .npy of shape (rows, d), or raw float32 of `dimension` numbers a row; tracks.csv and silent.npy beside it count.
+
+    Without tracks.csv the whole array is one track, named by the file.
+
+    Raises:
+        NmfpError: missing, of another dimension, or its tables do not belong to it.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".npy":
+            vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
+            vectors = np.memmap(path, np.float32, "r")
+            if vectors.size % dimension:
+                raise NmfpError(
+                    f"{path} is no array of {dimension} float32 numbers a row, as the queries are."
+                )
+            vectors = vectors.reshape(-1, dimension)
+    except (OSError, ValueError, EOFError) as error:
+        raise NmfpError(f"{path} cannot be read as a memmap ({error}); name database.npy.") from None
+    if vectors.ndim != 2 or vectors.shape[1] != dimension or vectors.dtype not in (np.float32, np.float16):
+        raise NmfpError(
+            f"{path} holds {vectors.dtype} {vectors.shape}, the queries have {dimension} numbers a row."
+        )
+    silent = np.zeros(len(vectors), bool)
+    flags = path.with_name("silent.npy")
+    if flags.is_file():
+        from nmfp.database import load_array
+
+        silent = np.asarray(load_array(flags, (len(vectors),), "bool"))
+    bounds, names = _tracks(path.with_name("tracks.csv"), len(vectors), str(path))
+    return Reference(vectors, silent, bounds, names, "", path.parent)
+
+
+def from_index(path: str | Path) -> Reference:
+    """A FAISS index with its .json; the vectors are decoded from it, so scores are those of compressed fingerprints.
+
+    Tracks are named where the database lies in the same results (results/<experiment>/fingerprints).
+
+    Raises:
+        NmfpError: missing, not what its .json describes, or it cannot decode its vectors.
+    """
+    from nmfp import index as nn
+
+    path = Path(path)
+    index, info = nn.read(path, {})
+    nn.set_search_parameters(index)
+    database = _database_of(path, info)
+    if database is not None:
+        from nmfp.database import open_fingerprints
+        from nmfp.identification.reference import from_database
+
+        reference = from_database(open_fingerprints(database))
+        reference.index = index
+        return reference
+    vectors = nn.decode(index)
+    bounds, names = _tracks(path.with_name("tracks.csv"), len(vectors), str(path))
+    reference = Reference(vectors, np.zeros(len(vectors), bool), bounds, names, "", path.parent)
+    reference.index = index
+    return reference
+
+
+def _database_of(path: Path, info: dict) -> Path | None:
+    """The database that an index of the workflow, or of a store, was filled from."""
+    places = [path.parent]
+    if len(path.resolve().parents) > 3:
+        # results/<experiment>/index/<model>/<index>/index.faiss
+        model = path.resolve().parents[1]
+        places.append(model.parents[1] / "fingerprints" / model.name / "database")
+    for place in places:
+        if (place / "database.json").is_file():
+            if read_json(place / "database.json").get("sha256") == info.get("database_sha256"):
+                return place
+    return None
+
+
+def _tracks(path: Path, rows: int, name: str) -> tuple[Bounds, np.ndarray]:
+    if not path.is_file():
+        return Bounds(np.array([0]), np.array([rows])), np.array([name], object)
+    tracks = read_csv(path, TRACK_COLUMNS[:3], text=("id", "sha256", "status", "reason"))
+    tracks = tracks[tracks["row_end"] > tracks["row_start"]]
+    check_ranges(tracks, rows, path)
+    return (
+        Bounds(tracks["row_start"].to_numpy(np.int64), tracks["row_end"].to_numpy(np.int64)),
+        tracks["id"].to_numpy(object),
+    )
