@@ -140,6 +140,12 @@ def test_killed_in_the_middle_of_an_epoch(world, model, trained, tmp_path):
         assert (tmp_path / name).read_bytes() == (trained / name).read_bytes(), name
 
 
+def test_audio_on_the_device_trains_the_same(world, model, trained, tmp_path):
+    weights = train_again(world, model | {"audio_on_device": True}, tmp_path)
+    for a, b in zip(weights, load_fingerprinter(trained).graph.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_epochs_raised_later_go_on(world, model, tmp_path):
     train_again(world, model | {"epochs": 2}, tmp_path)
     train_again(world, model | {"epochs": 5}, tmp_path)

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 from nmfp.errors import NmfpError
-from nmfp.training import data, draws, run
+from nmfp.training import data, draws, resident, run
 from nmfp.training.batches import Batches
 from training_world import model_config, write_chunks, write_recordings, write_world
 
@@ -113,3 +113,22 @@ def test_noise_shorter_than_a_window_is_repeated():
 
 def test_past_context_is_a_whole_number_of_samples():
     assert draws.past_samples({"degradation": {"past_context_seconds": 0.1}}) == 800
+
+
+@pytest.mark.parametrize("past", [0.0, 1.0])
+def test_windows_cut_on_the_device_are_the_same(world, past):
+    """Every window at random places, at the very start, and of noise that is repeated."""
+    host = make_batches(world, degradation={"past_context_seconds": past})
+    device = make_batches(world, degradation={"past_context_seconds": past})
+    audio = {name: resident.Resident(places) for name, places in device.keep_on_device().items()}
+    for step in range(20):
+        drawn = host.draw(0, step, np.random.default_rng(step).permutation(host.grid.size)[:4])
+        drawn.positive_start[0] = drawn.positive_chunk[0] = 0
+        same = device.draw(0, step, np.random.default_rng(step).permutation(host.grid.size)[:4])
+        same.positive_start[0] = same.positive_chunk[0] = 0
+        windows, places = host.gather(drawn), device.gather(same)
+        np.testing.assert_array_equal(audio["music"](places["anchors"], length=8000), windows["anchors"])
+        music = np.asarray(audio["music"](places["music"], length=host.window))
+        for row, expected, missing in zip(music, windows["music"], windows["missing"], strict=True):
+            np.testing.assert_array_equal(row[missing:], expected[missing:])
+        np.testing.assert_array_equal(audio["noise"](places["noise"], length=host.window), windows["noise"])

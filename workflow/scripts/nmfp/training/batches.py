@@ -10,6 +10,7 @@ import numpy as np
 from nmfp.segments import SEGMENT_SAMPLES
 from nmfp.training import draws, sampling
 from nmfp.training.data import Chunks, Recordings, cut_recordings, cut_windows
+from nmfp.training.resident import Places, repeat_short
 
 
 class Batches:
@@ -25,6 +26,8 @@ class Batches:
         self.chunks, self.recordings, self.model, self.seed = chunks, recordings, model, seed
         self.past = draws.past_samples(model)
         self.window = self.past + SEGMENT_SAMPLES
+        self.places: dict[str, Places] = {}
+        self.noise_starts = recordings["noise"].starts if "noise" in recordings else np.zeros(1, np.int64)
         self.flat = chunks.audio.reshape(-1)
         self.grid = sampling.make_grid(
             chunks.table["samples"].to_numpy(), chunks.table["id"].to_numpy(), chunks.audio.shape[1]
@@ -37,14 +40,21 @@ class Batches:
             self.seed, epoch, step, rows, self.grid, self.model, self.recordings, self.window
         )
 
-    def gather(self, drawn: draws.Step) -> dict[str, np.ndarray]:
-        """Cut the windows of a drawn step."""
+    def starts(self, drawn: draws.Step) -> dict[str, np.ndarray]:
+        """First samples int64 (n,) of the windows of a drawn step, in all chunks or all noise one after
+        another."""
         length = self.chunks.audio.shape[1]
+        starts = {
+            "anchors": drawn.chunk * length + drawn.anchor_start,
+            "music": drawn.positive_chunk * length + drawn.positive_start - self.past,
+        }
+        if "noise" in self.recordings:
+            starts["noise"] = self.noise_starts[drawn.noise] + drawn.noise_start
+        return starts
+
+    def gather(self, drawn: draws.Step) -> dict[str, np.ndarray]:
+        """Cut the windows of a drawn step, or tell their places where the audio lies on the device."""
         batch = {
-            "anchors": cut_windows(self.flat, drawn.chunk * length + drawn.anchor_start, SEGMENT_SAMPLES),
-            "music": cut_windows(
-                self.flat, drawn.positive_chunk * length + drawn.positive_start - self.past, self.window
-            ),
             "missing": np.maximum(self.past - drawn.positive_start, 0).astype(np.int32),
             "snr_db": drawn.snr_db,
             "room": drawn.room.astype(np.int32),
@@ -52,11 +62,27 @@ class Batches:
             "keep": drawn.keep,
             "fill": drawn.fill,
         }
+        starts = self.starts(drawn)
+        if self.places:
+            return batch | {name: self.places[name](value) for name, value in starts.items()}
+        batch["anchors"] = cut_windows(self.flat, starts["anchors"], SEGMENT_SAMPLES)
+        batch["music"] = cut_windows(self.flat, starts["music"], self.window)
         if "noise" in self.recordings:
-            batch["noise"] = cut_recordings(
-                self.recordings["noise"], drawn.noise, drawn.noise_start, self.window
-            )
+            noise = self.recordings["noise"]
+            batch["noise"] = cut_recordings(noise, drawn.noise, drawn.noise_start, self.window)
         return batch
+
+    def keep_on_device(self) -> dict[str, Places]:
+        """From now on give places instead of windows; return the audio to be put on the device, music and
+        noise."""
+        self.places = {"music": Places(self.flat, self.window)}
+        if "noise" in self.recordings:
+            noise = repeat_short(self.recordings["noise"], self.window)
+            self.noise_starts = noise.starts
+            self.places["noise"] = Places(noise.audio, self.window)
+        on_device = dict(self.places)
+        self.places["anchors"] = self.places["music"]
+        return on_device
 
     def stream(self, first_epoch: int, threads: int = 2, ahead: int = 4) -> Iterator[dict[str, np.ndarray]]:
         """Endless batches from the beginning of an epoch, in order, cut by `threads` threads, `ahead` batches

@@ -50,7 +50,8 @@ def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path) -> dict:
 
 
 def find_checkpoint(folder: str | Path) -> Path:
-    """The folder at or below `folder` that holds a checkpoint and its config.yaml; `folder` itself where none does."""
+    """The folder at or below `folder` that holds a checkpoint and its config.yaml; `folder` itself where none
+    does."""
     configs = sorted(Path(folder).rglob("config.yaml"))
     return next((p.parent for p in configs if any(p.parent.glob("ckpt-*.index"))), Path(folder))
 

@@ -14,6 +14,7 @@ from nmfp.degradation.graph import Degrader, response_spectra
 from nmfp.files import digest, write_csv
 from nmfp.training import callbacks, checkpoint, data, draws, optimizers, settings
 from nmfp.training.batches import Batches
+from nmfp.training.resident import Places, fits_on_device
 from nmfp.training.step import Contrast, Listener
 from nmfp.training.validation import MiniSearch
 
@@ -33,7 +34,12 @@ def open_degradations(folder: str | Path, degradation: dict) -> dict[str, data.R
     return {name: data.open_recordings(folder, name) for name in data.DEGRADATIONS if degradation[name]}
 
 
-def build_step(model: dict, recordings: dict[str, data.Recordings], seed: int) -> Contrast:
+def build_step(
+    model: dict,
+    recordings: dict[str, data.Recordings],
+    seed: int,
+    on_device: dict[str, Places] | None = None,
+) -> Contrast:
     """The untrained step model, weights drawn by the seed."""
     keras.utils.set_random_seed(seed)
     past = draws.past_samples(model)
@@ -48,7 +54,17 @@ def build_step(model: dict, recordings: dict[str, data.Recordings], seed: int) -
     network = fingerprinter.build_network(
         model["front_end"], model["network"], optimizers.make_precision(model["precision"])
     )
-    return Contrast(network, degrader, model, seed, past)
+    return Contrast(network, degrader, model, seed, past, on_device)
+
+
+def on_device(model: dict, batches: Batches) -> dict[str, Places]:
+    """The audio that goes to the accelerator's memory: all of it or none."""
+    asked = model["audio_on_device"]
+    audio = [batches.flat, *(kind.audio for name, kind in batches.recordings.items() if name == "noise")]
+    if asked is True or (asked == "auto" and fits_on_device(sum(a.nbytes for a in audio))):
+        log.info("packed audio on the device: %.1f GB", sum(a.nbytes for a in audio) / 1e9)
+        return batches.keep_on_device()
+    return {}
 
 
 def train(
@@ -84,7 +100,7 @@ def train(
     optimizers.distribute(model["devices"])
     recordings = open_degradations(degradations, model["degradation"])
     batches = Batches(chunks, recordings, model, seed)
-    step = build_step(model, recordings, seed)
+    step = build_step(model, recordings, seed, on_device(model, batches))
     steps, epochs = batches.steps_per_epoch, model["epochs"]
     precision = optimizers.make_precision(model["precision"])
     optimizer = optimizers.make_optimizer(model["optimizer"], steps * epochs, precision)

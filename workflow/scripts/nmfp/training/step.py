@@ -9,6 +9,7 @@ from nmfp.degradation.graph import Degrader
 from nmfp.melspectrogram import FRAMES, LogMelSpectrogram
 from nmfp.segments import SEGMENT_SAMPLES
 from nmfp.spectrogram_masking import apply_mask
+from nmfp.training.resident import Places, Resident
 
 
 class Contrast(keras.Model):
@@ -17,8 +18,17 @@ class Contrast(keras.Model):
     Keras's own train_step differentiates `compute_loss`, so the same class trains on TensorFlow and on JAX.
     """
 
-    def __init__(self, network: keras.Model, degrader: Degrader, model: dict, seed: int, past: int):
+    def __init__(
+        self,
+        network: keras.Model,
+        degrader: Degrader,
+        model: dict,
+        seed: int,
+        past: int,
+        on_device: dict[str, Places] | None = None,
+    ):
         super().__init__(name="contrast")
+        self.resident = {name: Resident(places, name=name) for name, places in (on_device or {}).items()}
         self.network, self.degrader = network, degrader
         self.log_mel = LogMelSpectrogram(**model["front_end"], name="log_mel")
         self.anchors, self.positives = model["batch"]["anchors"], model["batch"]["positives"]
@@ -34,6 +44,9 @@ class Contrast(keras.Model):
         n, m = self.anchors, self.anchors * self.positives
         # Keras forgets the batch's size on its way here; shapes are fixed, and the compiler should know
         x = dict(x)
+        if self.resident:
+            x["anchors"] = self.resident["music"](x["anchors"], length=SEGMENT_SAMPLES)
+            x |= {name: audio(x[name], length=self.window) for name, audio in self.resident.items()}
         for name in ("music", "noise"):
             if name in x:
                 x[name] = ops.reshape(x[name], (m, self.window))
