@@ -1,7 +1,7 @@
 """Search every query, align, score, and count hits.
 
 INPUTS   index/<model>/<index>/, fingerprints/<model>/{database,<queries>}/, data/{queries,unknown}/provenance.csv
-OUTPUTS  evaluation/<model>/<index>/<queries>/{analysis.csv,hit_rates.csv}
+OUTPUTS  evaluation/<model>/<index>/<queries>/{analysis.csv,hit_rates.csv}, fingerprints/<model>/database/calibration.json
 STEPS    one search, or one a shard (scatter) whose neighbours search merges (gather); then align, score and count
 """
 
@@ -139,3 +139,34 @@ rule hit_rates:
         resamples=config["evaluation"]["resamples"],
     script:
         "../workflow/scripts/hit_rates.py"
+
+
+rule calibrate:
+    input:
+        known=expand(
+            f"{EVALUATION}/{{{{model}}}}/{{index}}/queries_{config['queries']['evaluate'][0]}/analysis.csv",
+            index=config["evaluation"]["indexes"],
+        ),
+        unknown=expand(
+            f"{EVALUATION}/{{{{model}}}}/{{index}}/unknown_{config['queries']['evaluate'][0]}/analysis.csv",
+            index=config["evaluation"]["indexes"],
+        ),
+        database_info=f"{FINGERPRINTS}/{{model}}/database/database.json",
+    output:
+        calibration=f"{FINGERPRINTS}/{{model}}/database/calibration.json",
+    log:
+        f"{LOGS}/calibrate/{{model}}.log",
+    localrule: True
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=VERSION["calibrate"],
+        seed=config["seed"],
+        indexes=config["evaluation"]["indexes"],
+        queries=f"queries_{config['queries']['evaluate'][0]}",
+        rates=config["evaluation"]["false_accept_rates"],
+    script:
+        "../workflow/scripts/calibrate.py"

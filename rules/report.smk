@@ -1,7 +1,8 @@
 """Everything a reader wants to see, in one folder.
 
 INPUTS   evaluation/**/{hit_rates,analysis}.csv, models/<model>/history.csv, query and database audio
-OUTPUTS  report/{hit_rates.csv,hit_rates.svg,training.svg,match.svg,scores.svg}; report.html by `snakemake --report`
+OUTPUTS  report/{hit_rates,accuracy,breakdowns}.csv, report/{hit_rates,training,match,scores,det,breakdowns}.svg,
+         report/{tables,misses}.html; report.html by `snakemake --report`
 """
 
 
@@ -19,6 +20,12 @@ rule report:
         histories=expand(f"{MODELS}/{{model}}/history.csv", model=config["models"]),
         provenance=f"{DATA}/queries/provenance.csv",
         tracks=f"{DATA}/database/tracks.csv",
+        room=f"{DATA}/degradations/test/room.npy",
+        room_table=f"{DATA}/degradations/test/room.csv",
+        calibrations=expand(
+            f"{FINGERPRINTS}/{{model}}/database/calibration.json",
+            model=config["models"],
+        ),
     output:
         hit_rates=report(
             f"{REPORT}/hit_rates.csv",
@@ -50,6 +57,42 @@ rule report:
             category="Hit rates",
             labels={"what": "scores of right and wrong answers"},
         ),
+        breakdowns_figure=report(
+            f"{REPORT}/breakdowns.svg",
+            caption="../workflow/report/breakdowns.rst",
+            category="Hit rates",
+            labels={"what": "hit rate by circumstance"},
+        ),
+        breakdowns=report(
+            f"{REPORT}/breakdowns.csv",
+            caption="../workflow/report/breakdowns.rst",
+            category="Hit rates",
+            labels={"what": "hit rate by circumstance (table)"},
+        ),
+        accuracy=report(
+            f"{REPORT}/accuracy.csv",
+            caption="../workflow/report/accuracy.rst",
+            category="Hit rates",
+            labels={"what": "ranks and time errors (table)"},
+        ),
+        tables=report(
+            f"{REPORT}/tables.html",
+            caption="../workflow/report/tables.rst",
+            category="Tables",
+            labels={"what": "all tables, sortable"},
+        ),
+        misses=report(
+            f"{REPORT}/misses.html",
+            caption="../workflow/report/misses.rst",
+            category="Hit rates",
+            labels={"what": "the worst misses, to listen to"},
+        ),
+        det=report(
+            f"{REPORT}/det.svg",
+            caption="../workflow/report/det.rst",
+            category="Not in the database",
+            labels={"what": "false accepts against misses"},
+        ),
     log:
         f"{LOGS}/report.log",
     localrule: True
@@ -61,6 +104,8 @@ rule report:
     params:
         version=VERSION["report"],
         runs=evaluated_runs("queries"),
+        seed=config["seed"],
+        resamples=config["evaluation"]["resamples"],
         data=lambda wildcards: DATA,
     script:
         "../workflow/scripts/report.py"

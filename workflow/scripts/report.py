@@ -1,15 +1,21 @@
-"""All hit rates in one table, and the figures of the report."""
+"""All results in one folder: tables, figures, and the misses to listen to."""
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from nmfp import plots
+
+from nmfp import pages, plots, plots_detail
 from nmfp.audio import read_wav
-from nmfp.files import read_csv, script_log, write_csv
-from nmfp.hit_rates import COLUMNS, hits, read_analysis
+from nmfp.breakdowns import accuracy, breakdowns, decay_times, describe_queries
+from nmfp.calibration import tradeoff
+from nmfp.files import read_csv, read_json, script_log, write_csv, write_text
+from nmfp.hit_rates import COLUMNS, hits, read_analysis, seconds_of
 from nmfp.segments import HOP_SAMPLES, SAMPLE_RATE, SEGMENT_SAMPLES, seconds_to_samples
 
 CONTEXT_SECONDS = 3
+WORST = 20
+RUN = ["model", "index", "queries"]
 
 
 def typical_answer(analyses: list[pd.DataFrame]) -> pd.Series | None:
@@ -26,14 +32,12 @@ def match_figure(analyses: list[pd.DataFrame]):
     answer = typical_answer(analyses)
     if answer is None:
         return plots.empty_figure("No query was found within 0.5 s of its place: there is no match to show.")
-    first = int(answer["seq_start_idx"]) * HOP_SAMPLES
-    samples = SEGMENT_SAMPLES + (int(answer["seq_len"]) - 1) * HOP_SAMPLES
+    first, samples = int(answer["seq_start_idx"]) * HOP_SAMPLES, sequence_samples(answer)
     query = read_wav(answer["query_audio_path"], first, first + samples)
     place = int(answer["pred_start_segment"]) * HOP_SAMPLES
-    before = min(place, seconds_to_samples(CONTEXT_SECONDS))
-    track = read_wav(
-        answer["pred_track_path"], place - before, place + samples + seconds_to_samples(CONTEXT_SECONDS)
-    )
+    context = seconds_to_samples(CONTEXT_SECONDS)
+    before = min(place, context)
+    track = read_wav(answer["pred_track_path"], place - before, place + samples + context)
     return plots.match_figure(
         query,
         track,
@@ -44,34 +48,158 @@ def match_figure(analyses: list[pd.DataFrame]):
     )
 
 
+def sequence_samples(answer: pd.Series) -> int:
+    """Samples that a sequence's segments cover."""
+    return SEGMENT_SAMPLES + (int(answer["seq_len"]) - 1) * HOP_SAMPLES
+
+
+def worst_misses(analysis: pd.DataFrame) -> pd.DataFrame:
+    """At most twenty answers that name a wrong track: longest first, then highest score; one a query."""
+    wrong = analysis[(analysis["gt_track_path"] != "") & (analysis["pred_track_path"] != "")]
+    wrong = wrong[~hits(wrong)["track"]]
+    wrong = wrong.sort_values(["seq_len", "score", "query_id"], ascending=[False, False, True], kind="stable")
+    return wrong.drop_duplicates("query_id").head(WORST)
+
+
+def describe_miss(answer: pd.Series) -> dict:
+    """What misses_page shows of one wrong answer."""
+    samples = sequence_samples(answer)
+    first = int(answer["seq_start_idx"]) * HOP_SAMPLES
+    sounds = [
+        ("the query", answer["query_id"], read_wav(answer["query_audio_path"], first, first + samples)),
+        ("the true place", "", None),
+        ("the answer", "", None),
+    ]
+    if pd.notna(answer["true_start_seconds"]):
+        start = seconds_to_samples(answer["true_start_seconds"])
+        name = f"{answer['gt_track_path']} at {answer['true_start_seconds']:.2f} s"
+        sounds[1] = ("the true place", name, read_wav(answer["gt_track_path"], start, start + samples))
+    start = int(answer["pred_start_segment"]) * HOP_SAMPLES
+    name = f"{answer['pred_track_path']} at {answer['pred_start_seconds']:.1f} s"
+    sounds[2] = ("the answer", name, read_wav(answer["pred_track_path"], start, start + samples))
+    rank = "not among the candidates"
+    if pd.notna(answer["true_track_rank"]):
+        rank = f"ranked {int(answer['true_track_rank'])}"
+    return {
+        "heading": f"{seconds_of(int(answer['seq_len'])):g} s of {answer['query_id']}",
+        "detail": f"score {answer['score']:.3f}; the right track was {rank}",
+        "sounds": sounds,
+    }
+
+
+def tables(hit_rates, accuracies, divided, calibrations) -> list[tuple]:
+    """The sections of tables.html."""
+    names = {"track": "right track", "near": "right within 0.5 s", "exact": "exactly the right row"}
+    sections = [
+        (
+            f"Models side by side: {names[criterion]}",
+            "Hit rate in % by query length, with its 95 % interval.",
+            pages.side_by_side(hit_rates, criterion),
+            RUN,
+        )
+        for criterion in ("track", "near", "exact")
+        if (hit_rates["criterion"] == criterion).any()
+    ]
+    sections += [
+        (
+            "How far down, how far off",
+            "top_k: share of sequences whose track is among the k best. Time errors are of answers that name the right "
+            "track, in seconds; queries begin between rows, so a perfect answer is off by up to 0.25 s.",
+            accuracies,
+            RUN,
+        ),
+        (
+            "Not in the database",
+            "Thresholds from one half of the unknown queries, rates measured on the other half; the upper bound holds with "
+            "95 % confidence. A rate that too few unknown recordings can support has a reason and no threshold.",
+            calibrations,
+            [*RUN, "statistic", "reason"],
+        ),
+        (
+            "By circumstance",
+            "Track hit rate of the queries by noise, room, microphone and place in the track.",
+            divided.drop(columns="order"),
+            [*RUN, "by", "group"],
+        ),
+        ("All hit rates", "One row a run, criterion and query length.", hit_rates, [*RUN, "criterion"]),
+    ]
+    return sections
+
+
+def by_run(runs: pd.DataFrame, parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of all runs, one after another, with the names of the runs in front."""
+    named = []
+    for run, part in zip(runs.itertuples(index=False), parts, strict=True):
+        named.append(
+            pd.concat([pd.DataFrame([run] * len(part), columns=RUN, index=part.index), part], axis=1)
+        )
+    return pd.concat(named, ignore_index=True)
+
+
+def query_groups(inputs) -> pd.DataFrame:
+    """Circumstances of every query."""
+    provenance = read_csv(
+        inputs.provenance, ["id", "track_id"], text=("id", "track_id", "noise_id", "room_id", "microphone_id")
+    )
+    rooms = read_csv(inputs.room_table, ["id", "start_sample", "samples"])
+    tracks = read_csv(inputs.tracks, ["id", "samples"])
+    decays = decay_times(np.load(inputs.room, mmap_mode="r"), rooms)
+    return describe_queries(provenance, decays, dict(zip(tracks["id"], tracks["samples"], strict=True)))
+
+
 def main(snakemake):
     """Contract: rules/report.smk."""
     with script_log(snakemake.log[0]):
-        paths, outputs = snakemake.input, snakemake.output
+        inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
         text = ("model", "index", "queries", "criterion")
-        table = pd.concat([read_csv(path, COLUMNS, text=text) for path in paths.hit_rates], ignore_index=True)
-        write_csv(outputs.hit_rates, table)
-        plots.save(plots.hit_rates_figure(table), outputs.hit_rates_figure)
+        hit_rates = pd.concat(
+            [read_csv(path, COLUMNS, text=text) for path in inputs.hit_rates], ignore_index=True
+        )
+        write_csv(outputs.hit_rates, hit_rates)
+        plots.save(plots.hit_rates_figure(hit_rates), outputs.hit_rates_figure)
 
-        histories = {Path(p).parent.name: read_csv(p, ["epoch", "loss"], text=()) for p in paths.histories}
+        histories = {Path(p).parent.name: read_csv(p, ["epoch", "loss"], text=()) for p in inputs.histories}
         histories = {
             model: history.apply(pd.to_numeric, errors="coerce") for model, history in histories.items()
         }
         plots.save(plots.training_figure(histories), outputs.training)
 
-        runs = pd.DataFrame(
-            [run.split("/") for run in snakemake.params.runs], columns=["model", "index", "queries"]
-        )
+        runs = pd.DataFrame([run.split("/") for run in params.runs], columns=RUN)
         labels = plots.run_labels(runs)
-        analyses = [read_analysis(path) for path in paths.analyses]
-        unknown = [read_analysis(path) for path in paths.unknown]
-        plots.save(
-            plots.scores_figure(
-                dict(zip(labels, analyses, strict=True)), dict(zip(labels, unknown, strict=True))
-            ),
-            outputs.scores,
-        )
+        analyses = [read_analysis(path) for path in inputs.analyses]
+        unknown = dict(zip(labels, (read_analysis(path) for path in inputs.unknown), strict=True))
+        known = dict(zip(labels, analyses, strict=True))
+        plots.save(plots.scores_figure(known, unknown), outputs.scores)
         plots.save(match_figure(analyses), outputs.match)
+
+        calibrations = {Path(path).parents[1].name: read_json(path) for path in inputs.calibrations}
+        tested = runs["queries"] == next(iter(calibrations.values()))["queries"]
+        operating = {
+            label: pd.DataFrame(calibrations[run.model]["indexes"][run.index])
+            for label, run in zip(np.array(labels)[tested], runs[tested].itertuples(), strict=True)
+        }
+        curves = {}
+        for label, table in operating.items():
+            chosen = (
+                table[table["chosen"]]
+                .drop_duplicates("query_segments")
+                .set_index("query_segments")["statistic"]
+            )
+            curves[label] = tradeoff(known[label], unknown[label], chosen.to_dict(), params.seed)
+        plots.save(plots_detail.det_figure(curves, operating), outputs.det)
+
+        groups = query_groups(inputs)
+        divided = by_run(runs, [breakdowns(a, groups, params.seed, params.resamples) for a in analyses])
+        write_csv(outputs.breakdowns, divided)
+        first = (divided[RUN] == runs.iloc[0].tolist()).all(axis=1)
+        plots.save(plots_detail.breakdowns_figure(divided[first], labels[0]), outputs.breakdowns_figure)
+
+        accuracies = by_run(runs, [accuracy(analysis) for analysis in analyses])
+        write_csv(outputs.accuracy, accuracies)
+        sections = tables(hit_rates, accuracies, divided, by_run(runs[tested], list(operating.values())))
+        write_text(outputs.tables, pages.tables_page(sections))
+        misses = [describe_miss(answer) for _, answer in worst_misses(analyses[0]).iterrows()]
+        write_text(outputs.misses, pages.misses_page(misses))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""Self-contained HTML pages: sortable tables, and the misses with players."""
+
+import base64
+import html
+import io
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from nmfp.segments import SAMPLE_RATE
+
+_STYLE = """
+:root { --ink: #22272e; --quiet: #6b7480; --rule: #d9dde2; --accent: #0072b2; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 2rem auto; max-width: 74rem; padding: 0 1.2rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .2rem; }
+p { max-width: 52rem; margin: .3rem 0 .8rem; color: var(--quiet); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .75rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th { position: sticky; top: 0; background: #fff; cursor: pointer; font-weight: 600; user-select: none; }
+th:focus-visible { outline: 2px solid var(--accent); }
+th[aria-sort=ascending]::after { content: " \\2191"; } th[aria-sort=descending]::after { content: " \\2193"; }
+th.text, td.text { text-align: left; } tbody tr:hover { background: #f3f6f9; }
+small { color: var(--quiet); }
+audio { width: 17rem; height: 2.2rem; }
+.miss { border-top: 1px solid var(--rule); padding: .9rem 0; display: grid; gap: .4rem 1.4rem;
+        grid-template-columns: repeat(3, minmax(17rem, 1fr)); }
+.miss h3 { grid-column: 1 / -1; font-size: 1rem; margin: 0; } .miss div b { display: block; }
+.name { overflow-wrap: anywhere; }
+"""
+_SORT = """
+for (const head of document.querySelectorAll("th")) {
+  const sort = () => {
+    const table = head.closest("table"), body = table.tBodies[0], column = head.cellIndex;
+    const down = head.getAttribute("aria-sort") === "ascending";
+    for (const other of table.querySelectorAll("th")) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
+    const order = (a, b) => {
+      const x = value(a), y = value(b), n = Number(x) - Number(y);
+      return x === "" || y === "" ? (x === "") - (y === "") : (Number.isNaN(n) ? x.localeCompare(y) : n) * (down ? -1 : 1);
+    };
+    body.append(...[...body.rows].sort(order));
+  };
+  head.tabIndex = 0;
+  head.addEventListener("click", sort);
+  head.addEventListener("keydown", event => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(); } });
+}
+"""
+
+
+def page(title: str, body: str, script: str = "") -> str:
+    """A complete document that loads nothing from anywhere."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style></head>\n<body>\n{body}\n'
+        f"<script>{script}</script></body></html>\n"
+    )
+
+
+def table_html(table: pd.DataFrame, text: list[str]) -> str:
+    """A table whose columns sort by a click; cells that hold (shown, value) pairs sort by the value."""
+    heads = "".join(
+        f'<th class="{"text" if c in text else "number"}">{html.escape(str(c))}</th>' for c in table
+    )
+    rows = []
+    for row in table.itertuples(index=False):
+        cells = []
+        for name, cell in zip(table.columns, row, strict=True):
+            shown, value = cell if isinstance(cell, tuple) else (_shown(cell), _value(cell))
+            kind = "text" if name in text else "number"
+            cells.append(
+                f'<td class="{kind}" data-value="{html.escape(str(value))}">{html.escape(shown)}</td>'
+            )
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>'
+
+
+def tables_page(sections: list[tuple[str, str, pd.DataFrame, list[str]]]) -> str:
+    """Sections of heading, explanation, table and the names of its text columns."""
+    body = ["<h1>Tables</h1><p>Click a column's head to sort by it, again for the other direction.</p>"]
+    for heading, explanation, table, text in sections:
+        body.append(f"<h2>{html.escape(heading)}</h2><p>{html.escape(explanation)}</p>")
+        body.append(table_html(table, text) if len(table) else "<p>Nothing to show.</p>")
+    return page("Tables", "\n".join(body), _SORT)
+
+
+def side_by_side(table: pd.DataFrame, criterion: str) -> pd.DataFrame:
+    """Rows models (with index and queries), columns query seconds: the layout in which the paper compares models."""
+    chosen = table[table["criterion"] == criterion]
+    seconds = sorted(chosen["query_seconds"].unique())
+    rows = []
+    for run, part in chosen.groupby(["model", "index", "queries"], sort=False):
+        by_length = part.set_index("query_seconds")
+        row = dict(zip(["model", "index", "queries"], run, strict=True))
+        for s in seconds:
+            if s in by_length.index:
+                cell = by_length.loc[s]
+                row[f"{s:g} s"] = (
+                    f"{100 * cell['hit_rate']:.1f} ({100 * cell['ci_low']:.1f}–{100 * cell['ci_high']:.1f})",
+                    cell["hit_rate"],
+                )
+            else:
+                row[f"{s:g} s"] = ("", "")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def audio_player(samples: np.ndarray) -> str:
+    """A player with its sound inside: int16 at 8 kHz as FLAC."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f'<audio controls preload="none" src="data:audio/flac;base64,{data}"></audio>'
+
+
+def misses_page(misses: list[dict]) -> str:
+    """Wrong answers, worst first.
+
+    Args:
+        misses: dictionaries with heading, detail (one line of text) and sounds: three (title, name, int16 samples or
+            None where there is nothing to hear).
+    """
+    body = [
+        "<h1>The worst misses</h1><p>Queries that were answered with the wrong track, the most confident first (one a "
+        "query, the longest sequences first). Listen to what was asked, what would have been right, and what was answered. "
+        "A wrong answer that sounds the same may be the same recording under two names.</p>"
+    ]
+    if not misses:
+        body.append("<p>There is none: every sequence of every query was answered with the right track.</p>")
+    for number, miss in enumerate(misses, 1):
+        sounds = "".join(
+            f'<div><b>{html.escape(title)}</b><small class="name">{html.escape(name)}</small><br>'
+            f"{audio_player(samples) if samples is not None and len(samples) else '<small>nothing to hear</small>'}</div>"
+            for title, name, samples in miss["sounds"]
+        )
+        body.append(
+            f'<section class="miss"><h3>{number}. {html.escape(miss["heading"])} '
+            f"<small>{html.escape(miss['detail'])}</small></h3>{sounds}</section>"
+        )
+    return page("The worst misses", "\n".join(body))
+
+
+def _shown(cell) -> str:
+    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+        return ""
+    if isinstance(cell, (float, np.floating)):
+        return f"{cell:.4g}"
+    return str(cell)
+
+
+def _value(cell):
+    return "" if cell is None or (isinstance(cell, float) and np.isnan(cell)) else cell
