@@ -2,6 +2,7 @@
 
 INPUTS   fingerprints/<model>/{corpus}/partitions/; data/{corpus}/tracks.csv says which tracks still exist
 OUTPUTS  fingerprints/<model>/{corpus}/{database.npy,silent.npy,tracks.csv,failures.csv,database.json}
+COMPACT  `snakemake compact` takes the rows of removed tracks out of the partitions; the next run merges what is left
 """
 
 
@@ -35,3 +36,28 @@ rule merge:
         work=f"{FINGERPRINTS}/{{model}}/{{corpus}}/work/merge",
     script:
         "../workflow/scripts/merge.py"
+
+
+# snakemake compact && snakemake
+rule compact:
+    input:
+        fingerprints=lambda wildcards: expand(
+            f"{FINGERPRINTS}/{{model}}/database/partitions/{{n}}.npy",
+            model=config["models"],
+            n=partition_lists("database"),
+        ),
+        tracks=f"{DATA}/database/tracks.csv",
+    log:
+        f"{LOGS}/compact.log",
+    localrule: True
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        folders=expand(
+            f"{FINGERPRINTS}/{{model}}/database/partitions", model=config["models"]
+        ),
+    script:
+        "../workflow/scripts/compact.py"

@@ -92,7 +92,7 @@ def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, s
 
 
 def read_registry(path: str | Path, size: int) -> list[list[tuple[str, str]]]:
-    """The lists of (id, sha256) as written last; none without a registry, or with one for another size or form."""
+    """The lists of (id, sha256) as written last; none without a registry of this size and form."""
     if not Path(path).exists():
         return []
     registry = read_csv(path, ["id", "partition", "size"], text=("id", "sha256", "partition"))
