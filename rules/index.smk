@@ -19,8 +19,10 @@ def shards_of(index):
 
 rule train_index:
     input:
-        fingerprints=f"{FINGERPRINTS}/{{model}}/database/database.npy",
-        info=f"{FINGERPRINTS}/{{model}}/database/database.json",
+        # ancient: quantisers serve a grown database; another model, seed or factory trains them again
+        fingerprints=ancient(f"{FINGERPRINTS}/{{model}}/database/database.npy"),
+        info=ancient(f"{FINGERPRINTS}/{{model}}/database/database.json"),
+        model=f"{MODELS}/{{model}}/model.json",
     output:
         index=f"{INDEX}/{{model}}/{{index}}/trained.faiss",
         info=f"{INDEX}/{{model}}/{{index}}/trained.json",
