@@ -28,12 +28,18 @@ class Run(NamedTuple):
         return {rule: int(n) for rule, n in counts.items() if rule != "all"}
 
 
-def snakemake(directory: Path, *arguments: str, configfile: str | Path = ROOT / "config/test.yaml", cores: int = 2) -> Run:
+def snakemake(
+    directory: Path,
+    *arguments: str,
+    configfile: str | Path = ROOT / "config/test.yaml",
+    cores: int = 2,
+    timeout: float = 900,
+) -> Run:
     """Run Snakemake on our Snakefile with results in `directory`."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory)]
     command += ["--cores", str(cores), *arguments, "--configfile", str(configfile)]
     environment = {**os.environ, "COLUMNS": "200", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=900)
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=timeout)
     return Run(run.returncode, run.stdout + run.stderr)
 
 

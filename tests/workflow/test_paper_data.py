@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from conftest import ROOT, snakemake
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def read(path):
@@ -39,7 +39,7 @@ def test_paper_from_download_to_hit_rates(server, tmp_path):
     assert f"{sum(map(len, archives.values())):,} bytes" in plan.output
     assert plan.jobs["download"] == len(archives) + 2
 
-    run = snakemake(tmp_path, configfile=config)
+    run = snakemake(tmp_path, configfile=config, timeout=1800)
     assert run.returncode == 0, run.output[-6000:]
     assert server.sent("fma_full.zip") == len(archives["fma_full"])
     assert ("fma_full.zip", f"bytes={cut}-", len(archives["fma_full"]) - cut) in server.log
@@ -111,7 +111,7 @@ def test_archive_of_the_paper_from_download_to_hit_rates(server, tmp_path):
         dataset={"source": "archive", "keep_archives": False},
         queries={"count": None},
     )
-    run = snakemake(tmp_path, configfile=config)
+    run = snakemake(tmp_path, configfile=config, timeout=1800)
     assert run.returncode == 0, run.output[-6000:]
     assert not (tmp_path / "disk/archives/nmfp_archive.tar.xz").exists(), "keep_archives is false"
     provenance = read(tmp_path / "results/archive/data/queries/provenance.csv")
