@@ -115,18 +115,24 @@ class Monitor:
         bar = max((p.score for p in answer.places), default=0.0) - AMBIGUOUS_MARGIN
         accepted = [(p, v) for p in answer.places if (v := self._accepted(answer.sounding, p.score))]
         for run in self._runs:
-            # the run's own place counts if nothing in the database fits clearly better than it
             score = self._extend(run, stop, length)
-            if score is not None and score >= bar and (verdict := self._accepted(answer.sounding, score)):
-                run.supported, run.best = stop, max(run.best, score)
-                run.confidence = max(
-                    (c for c in (run.confidence, verdict.confidence) if c is not None), default=None
-                )
+            # the run's own place counts if nothing in the database fits clearly better than it, or if it is one of
+            # two tracks in a cross-fade
+            again = any(self._continues(run, place) for place, _ in accepted)
+            if score is not None and (again or score >= bar):
+                verdict = self._accepted(answer.sounding, score)
+                if verdict:
+                    run.supported, run.best = stop, max(run.best, score)
+                    sure = [c for c in (run.confidence, verdict.confidence) if c is not None]
+                    run.confidence = max(sure, default=None)
         playing = {run.track for run in self._runs if run.supported == stop}
         for place, verdict in accepted:
             if place.track not in playing:
                 self._begin(place, verdict, stop)
         yield from self._close([r for r in self._runs if stop - r.supported >= self.settings.patience])
+
+    def _continues(self, run: _Run, place) -> bool:
+        return place.track == run.track and abs(place.start - self._next - run.offset) <= 1
 
     def _accepted(self, sounding: int, score: float):
         verdict = self.judge(sounding, score)
