@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from nmfp import index
 from nmfp.files import read_json, script_log
+from nmfp.index_growth import advise, grown_from, keep
 
 log = logging.getLogger("nmfp")
 
@@ -15,15 +16,27 @@ def main(snakemake):
     with script_log(snakemake.log[0]):
         info = read_json(snakemake.input.info)
         vectors = np.load(snakemake.input.fingerprints, mmap_mode="r")
-        # Quantisers trained on an earlier state of the database serve a grown one, those of another model do not.
+        # Quantisers trained on an earlier state of the database serve a grown one; another model's do not.
         empty, trained = index.read(
             snakemake.input.trained,
             {"model_digest": info["model_digest"], "dimension": info["dimension"]},
         )
-        index.fill(empty, vectors, threads=snakemake.threads)
-        log.info("%s holds %d fingerprints", trained["resolved"], empty.ntotal)
+        path = Path(snakemake.output.index)
+        grown = grown_from(path, trained, vectors)
+        filled = empty if grown is None else grown
+        before = filled.ntotal
+        index.fill(filled, vectors, before, threads=snakemake.threads)
+        log.info(
+            "%s holds %d fingerprints, %d of them new",
+            trained["resolved"],
+            filled.ntotal,
+            len(vectors) - before,
+        )
+        if advice := advise(trained, len(vectors)):
+            log.warning("%s", advice)
         described = index.describe(trained["factory"], trained["resolved"], info)
-        index.write(Path(snakemake.output.index), empty, described)
+        index.write(path, filled, {**described, "trained_sha256": trained["sha256"]})
+        keep(path)
 
 
 if __name__ == "__main__":
