@@ -12,6 +12,16 @@ from nmfp.spectrogram_masking import apply_mask
 from nmfp.training.resident import Places, Resident
 
 
+def _compiled(function):
+    """The input side as one fused program. JAX compiles the whole step anyway; TensorFlow on a CPU compiles only
+    what it is told to, and there fusion helps the transforms and harms the convolutions of the network."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True)
+
+
 class Contrast(keras.Model):
     """Batches of `batches.Batches` -> fingerprints float32 (anchors, 1 + positives, d).
 
@@ -36,9 +46,14 @@ class Contrast(keras.Model):
         self.mask_shape = (model["front_end"]["n_mels"], FRAMES)
         # tracked by this model, so that its state travels through JAX's pure functions and into checkpoints
         self.loss_seed = keras.random.SeedGenerator(seed)
+        self.compiled_inputs = _compiled(self._inputs_of_network)
         self.contrastive_loss = losses.make_loss(model["loss"], self.loss_seed)
 
     def inputs_of_network(self, x):
+        """The whole input side; see `_inputs_of_network`."""
+        return self.compiled_inputs(x)
+
+    def _inputs_of_network(self, x):
         """The whole input side: degrade, transform and mask; float32 (anchors * (1 + positives), n_mels,
         33)."""
         n, m = self.anchors, self.anchors * self.positives
