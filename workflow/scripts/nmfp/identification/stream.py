@@ -18,7 +18,8 @@ from nmfp.identification.reference import Reference
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 # A segment this close to the best score of a run is that run's music and no cross-fade.
-OUTRIGHT = 0.75
+OUTRIGHT = 0.8
+SMOOTHING = 5
 SEGMENT_SECONDS = SEGMENT_SAMPLES / SAMPLE_RATE
 
 
@@ -238,13 +239,21 @@ class Monitor:
             stop = min(run.first + len(similar), other.first + len(other.similar))
             if start >= stop:
                 continue
-            mine = similar[start - run.first : stop - run.first]
-            theirs = np.array(other.similar[start - other.first : stop - other.first])
+            mine = smooth(similar[start - run.first : stop - run.first])
+            theirs = smooth(np.array(other.similar[start - other.first : stop - other.first]))
             better = (theirs >= OUTRIGHT * other.best) & (
                 theirs > mine + (-AMBIGUOUS_MARGIN if again else AMBIGUOUS_MARGIN)
             )
             explained[start - run.first : stop - run.first] |= better
         return explained
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """Means (n,) over SMOOTHING values around each; single segments vary too much to be compared."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    here = np.arange(len(values))
+    low, high = np.maximum(here - SMOOTHING // 2, 0), np.minimum(here + SMOOTHING // 2 + 1, len(values))
+    return (total[high] - total[low]) / (high - low)
 
 
 def best_stretch(gains: np.ndarray) -> tuple[int, int]:
