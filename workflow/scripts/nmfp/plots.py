@@ -275,7 +275,7 @@ def match_figure(
             shift = 7 if side == "left" else -7
             panels[1].annotate(
                 text,
-                (x, height),
+                (x, np.log2(height)),
                 (shift, 0),
                 textcoords="offset points",
                 color=colour,

@@ -35,7 +35,7 @@ def det_figure(curves: dict[str, pd.DataFrame], operating: dict[str, pd.DataFram
     count = max(len(curves), 1)
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
-            1, count, figsize=(1.0 + 4.2 * count, 4.7), squeeze=False, sharey=True, layout="constrained"
+            1, count, figsize=(1.8 + 4.2 * count, 4.7), squeeze=False, sharey=True, layout="constrained"
         )
         for panel, (label, curve) in zip(panels[0], curves.items(), strict=True):
             seconds = sorted(curve["query_seconds"].unique())
@@ -68,8 +68,9 @@ def det_figure(curves: dict[str, pd.DataFrame], operating: dict[str, pd.DataFram
             panel.set_ylim(ndtri(low), ndtri(0.95))
             panel.set_title(label)
             panel.set_xlabel("unknown queries accepted, in %")
-            panel.legend(title="query", loc="upper right", fontsize=8.5)
         panels[0, 0].set_ylabel("known queries missed, in %")
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", title="query")
     return figure
 
 
