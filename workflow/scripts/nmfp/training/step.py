@@ -13,7 +13,7 @@ from nmfp.training.resident import Places, Resident
 
 
 def _compiled(function):
-    """The input side as one fused program. JAX compiles the whole step anyway; TensorFlow on a CPU compiles only
+    """The input side as one fused program. JAX compiles the whole step anyway; TensorFlow on a CPU compiles
     what it is told to, and there fusion helps the transforms and harms the convolutions of the network."""
     if keras.backend.backend() != "tensorflow":
         return function
