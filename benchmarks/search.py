@@ -1,12 +1,14 @@
-"""Seconds a query, recall and memory of index types, end to end: search, alignment, scores, all starts and lengths.
+"""Seconds a query, recall and memory of index types, end to end: search, alignment, scores, all starts and
+lengths.
 
     python benchmarks/search.py --rows 187465 --indexes flat,paper,auto
     python benchmarks/search.py --rows 2000000 --indexes all --output search.json
 
-A made-up database: tracks wander on a curved surface of few dimensions inside the 128 of a fingerprint, as fingerprints
-of music do; queries of 59 segments are cut from it and disturbed. Every index answers the same queries; hits and recall
-are counted against exact search. `--loop 6` also times a straightforward loop (a search for each sequence, one candidate
-at a time) on that many queries, alternating with the vectorised search, so that the ratio holds on a busy machine.
+A made-up database: tracks wander on a curved surface of few dimensions inside the 128 of a fingerprint, as
+fingerprints of music do; queries of 59 segments are cut from it and disturbed. Every index answers the same
+queries; hits and recall are counted against exact search. `--loop 6` also times a straightforward loop (a
+search for each sequence, one candidate at a time) on that many queries, alternating with the vectorised
+search, so that the ratio holds on a busy machine.
 """
 
 import argparse
@@ -19,7 +21,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow/scripts"))
 
 import numpy as np
-
 from nmfp import index as nn
 from nmfp.files import generator
 from nmfp.matching import Bounds, match
@@ -67,7 +68,9 @@ def make_database(rows: int, seed: int) -> tuple[np.ndarray, Bounds]:
             rng.normal(size=(tracks, TRACK_ROWS, LATENT)), axis=1
         )
         made = embed(latent.astype(np.float32)).reshape(-1, DIMENSION)
-        vectors[start[i] : end[min(i + 256, len(start)) - 1]] = made[: end[min(i + 256, len(start)) - 1] - start[i]]
+        vectors[start[i] : end[min(i + 256, len(start)) - 1]] = made[
+            : end[min(i + 256, len(start)) - 1] - start[i]
+        ]
     return vectors, Bounds(start, end)
 
 
@@ -179,7 +182,9 @@ def measure(name, vectors, bounds, queries, place, exact, options) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=187_465)
     parser.add_argument("--queries", type=int, default=120)
     parser.add_argument("--indexes", default="flat,paper,auto", help="'all' or names: " + ", ".join(INDEXES))

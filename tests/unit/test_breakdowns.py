@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from nmfp.breakdowns import accuracy, breakdowns, decay_time, decay_times, describe_queries
 
 

@@ -9,7 +9,16 @@ from nmfp.evaluation import ANALYSIS_COLUMNS, Plan, batches
 from nmfp.files import generator, read_csv, write_csv
 from nmfp.hit_rates import hits, read_analysis
 from nmfp.segments import true_row
-from search_world import EVALUATION, build_index, noisy, rule, run_search, walk, write_fingerprints, write_world
+from search_world import (
+    EVALUATION,
+    build_index,
+    noisy,
+    rule,
+    run_search,
+    walk,
+    write_fingerprints,
+    write_world,
+)
 
 CORPUS = "queries_degraded_shifted"
 
@@ -218,7 +227,6 @@ def test_foreign_fingerprints_and_indexes_are_refused(tmp_path, capsys):
 
 def test_an_index_trained_before_the_database_grew_is_filled_with_all_of_it(tmp_path):
     import fill_index
-
 
     root = write_world(tmp_path)
     index = build_index(root, "IVF8,Flat")

@@ -1,4 +1,5 @@
-"""Indexes: choice by size, falling back, refusing what is foreign, the same bytes for any number of threads."""
+"""Indexes: choice by size, falling back, refusing what is foreign, the same bytes for any number of
+threads."""
 
 import faiss
 import numpy as np
@@ -40,7 +41,9 @@ def exact(vectors, queries):
         ("PQ32x4fs,RFlat", 600, "Flat"),
         ("HNSW32", 3, "HNSW32"),
         ("auto", 1, "Flat"),
+        ("auto", 60_000, "PQ64x4fs,RFlat"),
         ("auto", 187_465, "PQ64x4fs,RFlat"),
+        ("auto", 400_000, "IVF1024,PQ64x4fs,RFlat"),
         ("auto", 2_000_000, "IVF4096,PQ64x4fs,RFlat"),
         ("auto", 56_000_000, "IVF32768_HNSW32,PQ64x8"),
     ],
@@ -155,7 +158,7 @@ def test_probes_reach_lists_below_a_refined_index(vectors):
     nn.set_search_parameters(index, nprobe=1000)
     assert faiss.extract_index_ivf(index).nprobe == 64
     nn.set_search_parameters(index)
-    assert faiss.extract_index_ivf(index).nprobe == 8
+    assert faiss.extract_index_ivf(index).nprobe == 32
 
 
 def test_lists_left_on_the_disk_answer_alike(vectors, queries, tmp_path):

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-
 from nmfp import pages, plots, plots_detail
 from nmfp.hit_rates import COLUMNS
 

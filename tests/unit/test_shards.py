@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from nmfp import index as nn
 from nmfp.errors import NmfpError
 from nmfp.shards import merge_neighbours, search_shard, shard_rows

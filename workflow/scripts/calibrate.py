@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import numpy as np
-
 from nmfp.calibration import CONFIDENCE, calibrate
 from nmfp.files import read_json, script_log, write_json
 from nmfp.hit_rates import read_analysis

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import numpy as np
-
 from nmfp import index
 from nmfp.files import read_json, script_log
 from nmfp.shards import shard_rows

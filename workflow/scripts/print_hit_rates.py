@@ -1,4 +1,5 @@
-"""Print hit_rates.csv on a terminal: python workflow/scripts/print_hit_rates.py results/demo/report/hit_rates.csv"""
+"""Print hit_rates.csv on a terminal: python workflow/scripts/print_hit_rates.py
+results/demo/report/hit_rates.csv"""
 
 import sys
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
 from nmfp import pages, plots, plots_detail
 from nmfp.audio import read_wav
 from nmfp.breakdowns import accuracy, breakdowns, decay_times, describe_queries
@@ -103,15 +102,17 @@ def tables(hit_rates, accuracies, divided, calibrations) -> list[tuple]:
     sections += [
         (
             "How far down, how far off",
-            "top_k: share of sequences whose track is among the k best. Time errors are of answers that name the right "
-            "track, in seconds; queries begin between rows, so a perfect answer is off by up to 0.25 s.",
+            "top_k: share of sequences whose track is among the k best. Time errors are of answers that name "
+            "the right track, in seconds; queries begin between rows, so a perfect answer is off by up to "
+            "0.25 s.",
             accuracies,
             RUN,
         ),
         (
             "Not in the database",
-            "Thresholds from one half of the unknown queries, rates measured on the other half; the upper bound holds with "
-            "95 % confidence. A rate that too few unknown recordings can support has a reason and no threshold.",
+            "Thresholds from one half of the unknown queries, rates measured on the other half; the upper "
+            "bound holds with 95 % confidence. A rate that too few unknown recordings can support has a reason "
+            "and no threshold.",
             calibrations,
             [*RUN, "statistic", "reason"],
         ),

@@ -7,7 +7,16 @@ import pandas as pd
 from nmfp import index
 from nmfp.database import open_fingerprints
 from nmfp.errors import NmfpError
-from nmfp.evaluation import ANALYSIS_COLUMNS, Plan, analyse, bounds_of, by_index, by_shards, place_queries, truth_of
+from nmfp.evaluation import (
+    ANALYSIS_COLUMNS,
+    Plan,
+    analyse,
+    bounds_of,
+    by_index,
+    by_shards,
+    place_queries,
+    truth_of,
+)
 from nmfp.files import progress, read_csv, script_log, write_csv
 
 log = logging.getLogger("nmfp")

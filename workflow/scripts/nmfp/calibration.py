@@ -1,8 +1,9 @@
 """When to say "not in the database": thresholds with a stated false-accept rate.
 
-A query is accepted when a statistic of its answer (score; lead over the best other track; their sum) reaches a threshold.
-Thresholds come from one half of the queries whose track is in no database, their error is reported on the other half.
-Sequences of one recording are dependent, so recordings, not sequences, are the trials behind every bound.
+A query is accepted when a statistic of its answer (score; lead over the best other track; their sum) reaches
+a threshold. Thresholds come from one half of the queries whose track is in no database, their error is
+reported on the other half. Sequences of one recording are dependent, so recordings, not sequences, are the
+trials behind every bound.
 """
 
 import math
@@ -23,7 +24,8 @@ def statistic(answers: pd.DataFrame, name: str) -> np.ndarray:
     """What is compared with the threshold: (n,) float64, -inf where there is no answer.
 
     Args:
-        answers: columns score and runner_up_score (analysis.csv); without a runner-up the lead is over a score of 0.
+        answers: columns score and runner_up_score (analysis.csv); without a runner-up the lead is over a
+            score of 0.
     """
     score = answers["score"].to_numpy(np.float64)
     lead = score - np.nan_to_num(answers["runner_up_score"].to_numpy(np.float64), nan=0.0)
@@ -39,12 +41,14 @@ def upper_bound(rate: float, trials: int, confidence: float = CONFIDENCE) -> flo
 
 
 def recordings_needed(rate: float, confidence: float = CONFIDENCE) -> int:
-    """Fewest unknown recordings that can bound a false-accept rate: none of them accepted leaves the bound at `rate`."""
+    """Fewest unknown recordings that can bound a false-accept rate: none of them accepted leaves the bound
+    at `rate`."""
     return math.ceil(math.log(1 - confidence) / math.log(1 - rate))
 
 
 def halves(recordings: pd.Series, seed: int) -> np.ndarray:
-    """(n,) bool: whether a row belongs to the half that calibrates; all rows of a recording lie in one half."""
+    """(n,) bool: whether a row belongs to the half that calibrates; all rows of a recording lie in one
+    half."""
     names = np.sort(recordings.unique())
     chosen = generator(seed, "calibration", len(names)).permutation(names)[: (len(names) + 1) // 2]
     return recordings.isin(chosen).to_numpy()
@@ -81,14 +85,16 @@ def calibrate(known: pd.DataFrame, unknown: pd.DataFrame, rates: list[float], se
     """Thresholds of every query length, statistic and false-accept rate, with what they do to the other half.
 
     Args:
-        known: analysis.csv of queries whose track is in the database; unknown: of queries whose track is in none.
+        known: analysis.csv of queries whose track is in the database; unknown: of queries whose track is in
+            none.
         rates: false-accept rates asked for.
 
     Returns:
-        One row each: query_segments, query_seconds, statistic, false_accept_rate (asked for), supported, threshold,
+        One row each: query_segments, query_seconds, statistic, false_accept_rate (asked for), supported,
+            threshold,
         measured_false_accept_rate and its upper bound, true_accept_rate (right track and accepted),
-        wrong_accept_rate (another track and accepted), unknown_recordings, unknown_sequences, reason, chosen (the
-        statistic of highest true-accept rate on the half that calibrates).
+        wrong_accept_rate (another track and accepted), unknown_recordings, unknown_sequences, reason, chosen
+        (the statistic of highest true-accept rate on the half that calibrates).
 
     Raises:
         NmfpError: there are no unknown queries.
@@ -140,9 +146,9 @@ def calibrate(known: pd.DataFrame, unknown: pd.DataFrame, rates: list[float], se
                 row.pop("_learnt", None)
             rows += group
     columns = [
-        "query_segments", "query_seconds", "statistic", "chosen", "false_accept_rate", "supported", "threshold",
-        "measured_false_accept_rate", "upper_bound", "true_accept_rate", "wrong_accept_rate", "unknown_recordings",
-        "unknown_sequences", "reason",
+        "query_segments", "query_seconds", "statistic", "chosen", "false_accept_rate", "supported",
+        "threshold", "measured_false_accept_rate", "upper_bound", "true_accept_rate", "wrong_accept_rate",
+        "unknown_recordings", "unknown_sequences", "reason",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
@@ -153,11 +159,12 @@ def tradeoff(
     """The detection error trade-off on the halves that do not calibrate.
 
     Args:
-        statistics: which statistic is compared with the threshold, by query length in segments; score where not named.
+        statistics: which statistic is compared with the threshold, by query length in segments; score where
+            not named.
 
     Returns:
-        query_seconds, threshold, false_accept_rate, miss_rate (right track not accepted, or not answered): at most
-        `points` rows a length, thresholds ascending.
+        query_seconds, threshold, false_accept_rate, miss_rate (right track not accepted, or not answered):
+        at most `points` rows a length, thresholds ascending.
     """
     known = known[~halves(known["query_id"], seed)]
     unknown = unknown[~halves(unknown["query_id"], seed)]
@@ -195,7 +202,8 @@ def accept(table: list[dict], segments: int, false_accept_rate: float) -> dict |
         table: the rows of an index in calibration.json.
 
     Returns:
-        The row, with statistic and threshold, or None where the query is too short or the rate is not supported.
+        The row, with statistic and threshold, or None where the query is too short or the rate is not
+        supported.
     """
     rows = [
         row

@@ -11,14 +11,15 @@ from nmfp import index as nn
 from nmfp.database import Fingerprints
 from nmfp.errors import NmfpError
 from nmfp.matching import Bounds, Match, match
-from nmfp.shards import merge_neighbours
 from nmfp.segments import HOP_SAMPLES, SAMPLE_RATE, true_row
+from nmfp.shards import merge_neighbours
 
 BATCH_SEGMENTS = 1 << 13
 HOP_SECONDS = HOP_SAMPLES / SAMPLE_RATE
 ANALYSIS_COLUMNS = [
-    "query_audio_path", "query_start_segment", "seq_start_idx", "query_chunk_bound", "seq_len", "gt_track_path",
-    "pred_track_path", "pred_start_segment", "score", "query_id", "true_start_seconds", "pred_start_seconds",
+    "query_audio_path", "query_start_segment", "seq_start_idx", "query_chunk_bound", "seq_len",
+    "gt_track_path", "pred_track_path", "pred_start_segment", "score", "query_id", "true_start_seconds",
+    "pred_start_seconds",
     "runner_up_track_path", "runner_up_score", "true_track_rank",
 ]  # fmt: skip
 
@@ -102,7 +103,8 @@ def place_queries(
     """Match all queries, a bounded batch at a time, by the rule of the paper's figures.
 
     Args:
-        neighbours: function of a slice of query rows and their vectors (m, d) float32 that returns database rows (m, k).
+        neighbours: function of a slice of query rows and their vectors (m, d) float32 that returns database
+            rows (m, k).
     """
     bounds, _ = bounds_of(database)
     starts = queries.tracks["row_start"].to_numpy(np.int64)

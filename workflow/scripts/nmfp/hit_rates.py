@@ -7,11 +7,13 @@ from scipy.special import betaincinv
 from nmfp.files import generator, read_csv
 
 COLUMNS = [
-    "model", "index", "queries", "criterion", "query_seconds", "hits", "sequences", "hit_rate", "ci_low", "ci_high"
+    "model", "index", "queries", "criterion", "query_seconds", "hits", "sequences", "hit_rate", "ci_low",
+    "ci_high",
 ]  # fmt: skip
 CRITERIA = ("track", "exact", "near")
 LEVEL = 0.95
-# With fewer recordings, resampling them says little about others; beta quantiles on their number are wide and honest.
+# With fewer recordings, resampling them says little about others; beta quantiles on their number are wide
+# and honest.
 FEW_RECORDINGS = 10
 _TEXT = ("query_audio_path", "gt_track_path", "pred_track_path", "query_id", "runner_up_track_path")
 _NUMBERS = [
@@ -39,8 +41,8 @@ def seconds_of(segments) -> float:
 def hits(analysis: pd.DataFrame) -> pd.DataFrame:
     """Columns track, exact, near: whether each sequence's answer is a hit.
 
-    track: the right track; exact: and the right row; near: or within one row (500 ms). Sequences whose place in the
-    track is not known hit neither exactly nor nearly.
+    track: the right track; exact: and the right row; near: or within one row (500 ms). Sequences whose place
+    in the track is not known hit neither exactly nor nearly.
     """
     track = (analysis["gt_track_path"] != "") & (analysis["pred_track_path"] == analysis["gt_track_path"])
     off = (analysis["pred_start_segment"] - analysis["query_start_segment"]).abs()
@@ -50,8 +52,8 @@ def hits(analysis: pd.DataFrame) -> pd.DataFrame:
 def hit_rates(analysis: pd.DataFrame, seed: int, resamples: int) -> pd.DataFrame:
     """Hit rate and 95 % interval for every criterion and query length; columns COLUMNS[3:].
 
-    Sequences without a true track (unknown queries) are left out; where no place is known, so are exact and near.
-    Intervals resample recordings, not sequences, since those of one recording hit and miss together.
+    Sequences without a true track (unknown queries) are left out; where no place is known, so are exact and
+    near. Intervals resample recordings, not sequences, since those of one recording hit and miss together.
     """
     analysis = analysis[analysis["gt_track_path"] != ""]
     criteria = CRITERIA if analysis["query_start_segment"].notna().any() else CRITERIA[:1]
@@ -76,8 +78,8 @@ def hit_rates(analysis: pd.DataFrame, seed: int, resamples: int) -> pd.DataFrame
 def interval(hit: np.ndarray, recording: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:
     """95 % interval of a rate by drawing recordings with replacement (percentile bootstrap over clusters).
 
-    Where resampling cannot show any spread (all hit, none hit, few recordings), quantiles of the beta distribution
-    with the recordings as trials (Clopper and Pearson 1934) are used: wide, as they should be.
+    Where resampling cannot show any spread (all hit, none hit, few recordings), quantiles of the beta
+    distribution with the recordings as trials (Clopper and Pearson 1934) are used: wide, as they should be.
 
     Args:
         hit: (n,) bool.
@@ -109,7 +111,8 @@ def clopper_pearson(successes: float, trials: float, level: float = LEVEL) -> tu
 
 
 def format_table(table: pd.DataFrame) -> str:
-    """The hit rates as text for a terminal: a block a model, index and query set; rows criteria, columns seconds."""
+    """The hit rates as text for a terminal: a block a model, index and query set; rows criteria, columns
+    seconds."""
     blocks = []
     for (model, index, queries), block in table.groupby(["model", "index", "queries"], sort=False):
         seconds = sorted(block["query_seconds"].unique())

@@ -1,16 +1,17 @@
 """Approximate nearest neighbours by FAISS: train quantisers on a sample, fill block by block, search.
 
-An index is named by a FAISS factory string (https://github.com/facebookresearch/faiss/wiki/The-index-factory):
-`Flat`, `IVF256,Flat`, `IVF256,PQ64x8` (the paper's), `IVF1024,PQ64x4fs,RFlat` (re-ranked), `HNSW32`, or `auto`.
-Distances are squared L2, which orders unit vectors as their inner product does.
+An index is named by a FAISS factory string
+(https://github.com/facebookresearch/faiss/wiki/The-index-factory):
+`Flat`, `IVF256,Flat`, `IVF256,PQ64x8` (the paper's), `IVF1024,PQ64x4fs,RFlat` (re-ranked), `HNSW32`, or
+`auto`. Distances are squared L2, which orders unit vectors as their inner product does.
 """
 
 import os
 import re
 from pathlib import Path
 
-# Before FAISS loads OpenMP: threads that wait for each other sleep instead of spinning. On a machine that does anything
-# else, spinning makes the training of quantisers five times slower.
+# Before FAISS loads OpenMP: threads that wait for each other sleep instead of spinning. On a machine that
+# does anything else, spinning makes the training of quantisers five times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import faiss
@@ -23,34 +24,37 @@ BLOCK_ROWS = 1 << 16
 # FAISS itself warns below this many training rows a centroid
 ROWS_PER_CENTROID = 39
 FLAT_ROWS = 20_000
-EXHAUSTIVE_ROWS = 1_000_000
+EXHAUSTIVE_ROWS = 400_000
 RERANKED_ROWS = 20_000_000
+ROWS_PER_LIST = 400
+MOST_LISTS = 1 << 15
 
-# From 1.14 on FAISS trains product quantisers without BLAS below a threshold that is far too high for sub-quantisers of
-# a few dimensions: 20 times slower on small samples.
+# From 1.14 on FAISS trains product quantisers without BLAS below a threshold that is far too high for
+# sub-quantisers of a few dimensions: 20 times slower on small samples.
 faiss.cvar.distance_compute_blas_threshold = 20
 
 
 def auto_factory(rows: int, dimension: int) -> str:
     """The index that answers as exact search does in the least time, by the number of rows.
 
-    Exhaustive search while it is cheap; then 4-bit codes that are scanned in registers and re-ranked on the vectors
-    themselves; with inverted lists from a million rows on; without the copy of the vectors where that would not fit
-    in memory (matching scores on the uncompressed fingerprints anyway).
+    Exhaustive search while it is cheap; then 4-bit codes that are scanned in registers and re-ranked on the
+    vectors themselves; with inverted lists of about 400 rows from 400,000 rows on; without the copy of the
+    vectors where that would not fit in memory (matching scores on the uncompressed fingerprints anyway).
     """
     if rows < FLAT_ROWS or dimension % 2:
         return "Flat"
     codes = f"PQ{dimension // 2}x4fs"
     if rows < EXHAUSTIVE_ROWS:
         return f"{codes},RFlat"
-    lists = 1 << round(np.log2(4 * rows**0.5))
+    lists = min(MOST_LISTS, 1 << round(np.log2(rows / ROWS_PER_LIST)))
     if rows < RERANKED_ROWS:
         return f"IVF{lists},{codes},RFlat"
     return f"IVF{lists}_HNSW32,PQ{dimension // 2}x8"
 
 
 def resolve_factory(factory: str, rows: int, dimension: int) -> str:
-    """The factory string that `rows` rows can train: fewer lists, uncompressed, or flat when they are too few.
+    """The factory string that `rows` rows can train: fewer lists, uncompressed, or flat when they are too
+    few.
 
     Args:
         factory: what the configuration asks for; `auto` chooses by size.
@@ -70,7 +74,8 @@ def resolve_factory(factory: str, rows: int, dimension: int) -> str:
 
 
 def training_rows(resolved: str, rows: int, seed: int) -> np.ndarray:
-    """Rows that the quantisers learn from: int64, ascending, at most 65,536 or 64 a list, drawn by the seed."""
+    """Rows that the quantisers learn from: int64, ascending, at most 65,536 or 64 a list, drawn by the
+    seed."""
     inverted = re.search(r"IVF(\d+)", resolved)
     wanted = max(65_536, 64 * int(inverted.group(1)) if inverted else 0)
     if rows <= wanted:
@@ -102,8 +107,8 @@ def train(vectors: np.ndarray, factory: str, seed: int, threads: int = 1) -> tup
             index.train(np.ascontiguousarray(vectors[training_rows(resolved, rows, seed)], dtype=np.float32))
     except RuntimeError as error:
         raise NmfpError(
-            f"indexes: the factory string '{factory}' cannot index {rows} fingerprints of {dimension} numbers: "
-            f"{_reason(error)}; see the FAISS index factory."
+            f"indexes: the factory string '{factory}' cannot index {rows} fingerprints of {dimension} "
+            f"numbers: {_reason(error)}; see the FAISS index factory."
         ) from None
     return index, resolved
 
@@ -119,10 +124,12 @@ def fill(
 
 
 def set_search_parameters(index: faiss.Index, nprobe: int | None = None, parameters: str = "") -> None:
-    """Set the lists to visit, and any other FAISS search parameters such as `k_factor_rf=8` or `efSearch=128`.
+    """Set the lists to visit, and any other FAISS search parameters such as `k_factor_rf=8` or
+    `efSearch=128`.
 
     Args:
-        nprobe: inverted lists visited a query; None visits a sixteenth of them, at least 8. No effect without lists.
+        nprobe: inverted lists visited a query; None visits four times
+            the root of their number. No effect without lists.
 
     Raises:
         NmfpError: FAISS does not know a parameter for this index.
@@ -130,7 +137,7 @@ def set_search_parameters(index: faiss.Index, nprobe: int | None = None, paramet
     lists = _lists(index)
     space = faiss.ParameterSpace()
     if lists:
-        space.set_index_parameter(index, "nprobe", min(lists, nprobe or max(8, lists // 16)))
+        space.set_index_parameter(index, "nprobe", min(lists, nprobe or round(4 * lists**0.5)))
     if isinstance(index, faiss.IndexRefine):
         # Codes of 4 bits order roughly: take four times as many by the codes, keep the best by the vectors.
         index.k_factor = 4
@@ -152,14 +159,16 @@ def search(
         queries: (n, dimension) float32.
 
     Returns:
-        Squared distances (n, k) float32, ascending, and rows (n, k) int64; -1 where the index holds or visits fewer.
+        Squared distances (n, k) float32, ascending, and rows (n, k) int64; -1 where the index holds or
+        visits fewer.
     """
     faiss.omp_set_num_threads(threads)
     return index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
 
 
 def to_gpu(index: faiss.Index) -> faiss.Index:
-    """The index on every GPU, where faiss-gpu, a device and a GPU form of this index are there; else the index itself."""
+    """The index on every GPU, where faiss-gpu, a device and a GPU form of this index are there; else the
+    index itself."""
     if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
         return index
     try:
@@ -169,7 +178,8 @@ def to_gpu(index: faiss.Index) -> faiss.Index:
 
 
 def write(path: str | Path, index: faiss.Index, info: dict) -> None:
-    """Write `<path>` and, last, the JSON file of the same stem that holds `info` and the SHA-256 of the index file."""
+    """Write `<path>` and, last, the JSON file of the same stem that holds `info` and the SHA-256 of the
+    index file."""
     with atomic(path) as temporary:
         faiss.write_index(index, str(temporary))
     write_json(Path(path).with_suffix(".json"), {**info, "sha256": sha256_file(path)})
@@ -248,7 +258,8 @@ def decode(index: faiss.Index) -> np.ndarray:
 
 
 def _skip_polysemous_training(index: faiss.Index) -> None:
-    """The factory asks for codes whose Hamming distance means something; nobody here uses it, and it takes 2 s a code byte."""
+    """The factory asks for codes whose Hamming distance means something; nobody here uses it, and it takes 2
+    s a code byte."""
     part = index
     while part is not None:
         part = faiss.downcast_index(part)

@@ -1,9 +1,10 @@
 """From the nearest rows of single segments to the place of a whole query: propose starts, align, score, rank.
 
-A row r found for the segment that lies i segments after a window's start proposes that the window begins at row r - i
-(the window's *place*). A place is scored by the mean inner product of the aligned pairs on the uncompressed
-fingerprints; the best score wins, ties go to the smaller row. All lengths that begin at one segment share their
-proposals and inner products: a shorter one takes the proposals of its own segments and the first part of the sums.
+A row r found for the segment that lies i segments after a window's start proposes that the window begins at
+row r - i (the window's *place*). A place is scored by the mean inner product of the aligned pairs on the
+uncompressed fingerprints; the best score wins, ties go to the smaller row. All lengths that begin at one
+segment share their proposals and inner products: a shorter one takes the proposals of its own segments and
+the first part of the sums.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Scores are compared, and stored, to six decimals: float32 inner products carry no more, and segments of equal audio
-# fingerprinted in different batches may differ in the seventh.
+# Scores are compared, and stored, to six decimals: float32 inner products carry no more, and segments of
+# equal audio fingerprinted in different batches may differ in the seventh.
 SCORE_STEPS = 1_000_000
 NOTHING = np.iinfo(np.int64).min
 _INDEX_BITS = 32
@@ -45,7 +46,8 @@ class Overhang(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Answers of a batch: best place and runner-up of every window and length; track -1 where there is none."""
+    """Answers of a batch: best place and runner-up of every window and length; track -1 where there is
+    none."""
 
     windows: Windows
     lengths: np.ndarray  # (l,) int64
@@ -69,7 +71,8 @@ class Ranked(NamedTuple):
     place: np.ndarray  # (g, l) int64
 
     def rank_of(self, track: np.ndarray, windows: int) -> np.ndarray:
-        """Rank, from 1, of a given track in every window and length: (w, l) int64, 0 where it is not among the answers."""
+        """Rank, from 1, of a given track in every window and length: (w, l) int64, 0 where it is not among
+        the answers."""
         wanted = np.full((windows, self.code.shape[1]), NOTHING)
         right = self.track == track[self.window]
         wanted[self.window[right]] = self.code[right]
@@ -88,10 +91,12 @@ class Ranked(NamedTuple):
 
 
 def cut_windows(query_rows: np.ndarray, lengths: np.ndarray, every: int) -> Windows:
-    """Starts 0, `every`, 2 `every` ... of each query that leave room for the longest length that fits into it.
+    """Starts 0, `every`, 2 `every` ... of each query that leave room for the longest length that fits into
+    it.
 
     Args:
-        query_rows: (queries + 1,) int64: query q holds the rows query_rows[q] to query_rows[q + 1] of the batch.
+        query_rows: (queries + 1,) int64: query q holds the rows query_rows[q] to query_rows[q + 1] of the
+            batch.
         lengths: segments a sequence, ascending.
     """
     rows = np.diff(query_rows)
@@ -150,7 +155,8 @@ def match(
             )
             valid = np.isfinite(scores) & (offset[part, None] < lengths)
             steps = np.rint(np.where(valid, scores, 0) * SCORE_STEPS).astype(np.int64)
-            # Candidates are ordered by row within a window: the earlier of two equal scores is the smaller row.
+            # Candidates are ordered by row within a window: the earlier of two equal scores is the smaller
+            # row.
             ties = (1 << _INDEX_BITS) - 1 - (np.arange(part.start, part.stop) - edges[w])
             code[part] = np.where(valid, (steps << _INDEX_BITS) + ties[:, None], NOTHING)
 
@@ -164,7 +170,8 @@ def match(
 
 
 def _propose(windows, neighbours, bounds, lengths, overhang):
-    """Distinct (window, track, place), ordered so, each with the offset of the first segment that proposes it."""
+    """Distinct (window, track, place), ordered so, each with the offset of the first segment that proposes
+    it."""
     width = int(lengths[-1])
     neighbours = np.asarray(neighbours, dtype=np.int64)
     track = np.searchsorted(bounds.start, neighbours, side="right") - 1
@@ -200,7 +207,8 @@ def _propose(windows, neighbours, bounds, lengths, overhang):
 
 
 def _score(queries, row, room, database, bounds, track, place, lengths, overhang):
-    """Mean inner products (candidates, lengths) of one window's candidates, NaN where a length has no valid window."""
+    """Mean inner products (candidates, lengths) of one window's candidates, NaN where a length has no valid
+    window."""
     rows = place[:, None] + np.arange(room)
     aligned = database.take(rows, axis=0, mode="clip").astype(np.float32, copy=False)
     # The sum over a row's numbers does not depend on where the row lies: equal rows have equal products.

@@ -12,13 +12,16 @@ from nmfp.segments import SAMPLE_RATE
 
 _STYLE = """
 :root { --ink: #22272e; --quiet: #6b7480; --rule: #d9dde2; --accent: #0072b2; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 2rem auto; max-width: 74rem; padding: 0 1.2rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink);
+       margin: 2rem auto; max-width: 74rem; padding: 0 1.2rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .2rem; }
 p { max-width: 52rem; margin: .3rem 0 .8rem; color: var(--quiet); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .75rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
-th { position: sticky; top: 0; background: #fff; cursor: pointer; font-weight: 600; user-select: none; }
+th, td { padding: .3rem .75rem; text-align: right; white-space: nowrap;
+         border-bottom: 1px solid var(--rule); }
+th { position: sticky; top: 0; background: #fff; cursor: pointer; font-weight: 600;
+     user-select: none; }
 th:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort=ascending]::after { content: " \\2191"; } th[aria-sort=descending]::after { content: " \\2193"; }
 th.text, td.text { text-align: left; } tbody tr:hover { background: #f3f6f9; }
@@ -39,13 +42,16 @@ for (const head of document.querySelectorAll("th")) {
     const value = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
     const order = (a, b) => {
       const x = value(a), y = value(b), n = Number(x) - Number(y);
-      return x === "" || y === "" ? (x === "") - (y === "") : (Number.isNaN(n) ? x.localeCompare(y) : n) * (down ? -1 : 1);
+      if (x === "" || y === "") return (x === "") - (y === "");
+      return (Number.isNaN(n) ? x.localeCompare(y) : n) * (down ? -1 : 1);
     };
     body.append(...[...body.rows].sort(order));
   };
   head.tabIndex = 0;
   head.addEventListener("click", sort);
-  head.addEventListener("keydown", event => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(); } });
+  head.addEventListener("keydown", event => {
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(); }
+  });
 }
 """
 
@@ -54,7 +60,8 @@ def page(title: str, body: str, script: str = "") -> str:
     """A complete document that loads nothing from anywhere."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style></head>\n<body>\n{body}\n'
+        f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style></head>\n'
+        f"<body>\n{body}\n"
         f"<script>{script}</script></body></html>\n"
     )
 
@@ -74,7 +81,8 @@ def table_html(table: pd.DataFrame, text: list[str]) -> str:
                 f'<td class="{kind}" data-value="{html.escape(str(value))}">{html.escape(shown)}</td>'
             )
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>'
+    head, body = f"<thead><tr>{heads}</tr></thead>", "\n".join(rows)
+    return f'<div class="scroll"><table>{head}\n<tbody>{body}</tbody></table></div>'
 
 
 def tables_page(sections: list[tuple[str, str, pd.DataFrame, list[str]]]) -> str:
@@ -87,7 +95,8 @@ def tables_page(sections: list[tuple[str, str, pd.DataFrame, list[str]]]) -> str
 
 
 def side_by_side(table: pd.DataFrame, criterion: str) -> pd.DataFrame:
-    """Rows models (with index and queries), columns query seconds: the layout in which the paper compares models."""
+    """Rows models (with index and queries), columns query seconds: the layout in which the paper compares
+    models."""
     chosen = table[table["criterion"] == criterion]
     seconds = sorted(chosen["query_seconds"].unique())
     rows = []
@@ -119,20 +128,22 @@ def misses_page(misses: list[dict]) -> str:
     """Wrong answers, worst first.
 
     Args:
-        misses: dictionaries with heading, detail (one line of text) and sounds: three (title, name, int16 samples or
-            None where there is nothing to hear).
+        misses: dictionaries with heading, detail (one line of text) and sounds: three (title, name, int16
+            samples or None where there is nothing to hear).
     """
     body = [
-        "<h1>The worst misses</h1><p>Queries that were answered with the wrong track, the most confident first (one a "
-        "query, the longest sequences first). Listen to what was asked, what would have been right, and what was answered. "
+        "<h1>The worst misses</h1><p>Queries that were answered with the wrong track, the most confident first "
+        "(one a query, the longest sequences first). Listen to what was asked, what would have been right, "
+        "and what was answered. "
         "A wrong answer that sounds the same may be the same recording under two names.</p>"
     ]
     if not misses:
         body.append("<p>There is none: every sequence of every query was answered with the right track.</p>")
+    silence = "<small>nothing to hear</small>"
     for number, miss in enumerate(misses, 1):
         sounds = "".join(
             f'<div><b>{html.escape(title)}</b><small class="name">{html.escape(name)}</small><br>'
-            f"{audio_player(samples) if samples is not None and len(samples) else '<small>nothing to hear</small>'}</div>"
+            f"{silence if samples is None or not len(samples) else audio_player(samples)}</div>"
             for title, name, samples in miss["sounds"]
         )
         body.append(

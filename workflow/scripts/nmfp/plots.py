@@ -18,7 +18,8 @@ from nmfp.hit_rates import hits, seconds_of
 from nmfp.segments import SAMPLE_RATE
 
 INK, QUIET, RULE = "#22272e", "#6b7480", "#d9dde2"
-# Okabe and Ito's colours, told apart with any kind of colour vision; the order keeps neighbours apart in grey, too
+# Okabe and Ito's colours, told apart with any kind of colour vision; the order keeps neighbours apart in
+# grey, too
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f"]
 RIGHT, WRONG, UNKNOWN = PALETTE[0], PALETTE[1], "#8c95a1"
 TRUE = "#5ce0b8"
@@ -93,8 +94,9 @@ def hit_rates_figure(table: pd.DataFrame) -> Figure:
                 # side by side, so that the bars of several runs can be read
                 at = rows["query_seconds"] * 1.035 ** (i - (len(runs) - 1) / 2)
                 panel.errorbar(
-                    at, rate, yerr=spread, color=PALETTE[i % len(PALETTE)], label=label, marker="o", markersize=4.5,
-                    linewidth=1.8, elinewidth=1, capsize=2.5, capthick=1, linestyle=["-", "--", ":"][i // 7 % 3],
+                    at, rate, yerr=spread, color=PALETTE[i % len(PALETTE)], label=label, marker="o",
+                    markersize=4.5, linewidth=1.8, elinewidth=1, capsize=2.5, capthick=1,
+                    linestyle=["-", "--", ":"][i // 7 % 3],
                 )  # fmt: skip
             panel.set_title(criterion, pad=20)
             panel.annotate(
@@ -120,7 +122,8 @@ def hit_rates_figure(table: pd.DataFrame) -> Figure:
 
 
 def training_figure(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Loss, and validation hit rates where there are any, against epochs; a column a model (losses do not compare)."""
+    """Loss, and validation hit rates where there are any, against epochs; a column a model (losses do not
+    compare)."""
     validated = any(
         history.filter(like="validation_").notna().any(axis=None) for history in histories.values()
     )
@@ -217,7 +220,8 @@ def scores_figure(analyses: dict[str, pd.DataFrame], unknown: dict[str, pd.DataF
 
 
 def spectrogram(audio: np.ndarray, low: float = 160, bands: int = 160) -> tuple[np.ndarray, np.ndarray]:
-    """Decibels below the loudest band (bands, frames), and the bands' frequencies in Hz, evenly spaced in octaves.
+    """Decibels below the loudest band (bands, frames), and the bands' frequencies in Hz, evenly spaced in
+    octaves.
 
     Args:
         audio: int16 or float (n,) at 8 kHz.

@@ -1,7 +1,7 @@
 """A database in several indexes: each searched by a job of its own, their answers merged exactly.
 
-Shards are ranges of rows and share one set of trained quantisers, so a distance does not depend on the shard that
-reports it, and the k best of all shards are the k best of the whole.
+Shards are ranges of rows and share one set of trained quantisers, so a distance does not depend on the shard
+that reports it, and the k best of all shards are the k best of the whole.
 """
 
 import faiss
@@ -39,7 +39,8 @@ def search_shard(
 
 
 def merge_neighbours(distances: list[np.ndarray], rows: list[np.ndarray], k: int) -> np.ndarray:
-    """The k nearest of what all shards found: (n, k) int64, nearer first, smaller rows first among equals, then -1.
+    """The k nearest of what all shards found: (n, k) int64, nearer first, smaller rows first among equals,
+    then -1.
 
     Args:
         distances: per shard (n, k') float32; rows: per shard (n, k') int64, -1 for none.
