@@ -111,8 +111,8 @@ def tables(hit_rates, accuracies, divided, calibrations) -> list[tuple]:
         (
             "Not in the database",
             "Thresholds from one half of the unknown queries, rates measured on the other half; the upper "
-            "bound holds with 95 % confidence. A rate that too few unknown recordings can support has a reason "
-            "and no threshold.",
+            "bound holds with 95 % confidence. A rate that too few unknown recordings can support has a "
+            "reason and no threshold.",
             calibrations,
             [*RUN, "statistic", "reason"],
         ),

@@ -132,9 +132,9 @@ def misses_page(misses: list[dict]) -> str:
             samples or None where there is nothing to hear).
     """
     body = [
-        "<h1>The worst misses</h1><p>Queries that were answered with the wrong track, the most confident first "
-        "(one a query, the longest sequences first). Listen to what was asked, what would have been right, "
-        "and what was answered. "
+        "<h1>The worst misses</h1><p>Queries that were answered with the wrong track, the most confident "
+        "first (one a query, the longest sequences first). Listen to what was asked, what would have been "
+        "right, and what was answered. "
         "A wrong answer that sounds the same may be the same recording under two names.</p>"
     ]
     if not misses:
