@@ -14,7 +14,7 @@ from nmfp.datasets.sources import (
     music_sets,
     needed_rows,
     read_sources,
-    rows_of,
+    unpacked_sets,
 )
 from nmfp.errors import NmfpError
 
@@ -38,12 +38,6 @@ except NmfpError as error:
     sys.exit(f"{error}")
 
 
-def unpacked_sets(sets):
-    """The receipts of everything that these sets are made of."""
-    names = [name for set_name in sets for name in rows_of(SOURCES, set_name)]
-    return [f"{RECEIPTS}/{name}.unpacked.json" for name in names]
-
-
 wildcard_constraints:
     source="|".join(SOURCES),
     published="|".join(PUBLISHED),
@@ -64,7 +58,7 @@ rule download:
         version=VERSION["download"],
         # not the address: a new mirror must not fetch anew
         content=lambda wildcards: SOURCES[wildcards.source].content_key(),
-        downloads=DOWNLOADS,
+        downloads=lambda wildcards: DOWNLOADS,
         table=SOURCE_TABLE,
     script:
         "../workflow/scripts/download.py"
@@ -85,9 +79,8 @@ rule unpack:
         runtime=lambda wildcards, attempt: 1440 * attempt,
     params:
         version=VERSION["unpack"],
-        downloads=DOWNLOADS,
+        downloads=lambda wildcards: DOWNLOADS,
         table=SOURCE_TABLE,
-        keep_archives=config["dataset"]["keep_archives"],
     script:
         "../workflow/scripts/unpack.py"
 
@@ -126,7 +119,9 @@ if config["dataset"]["source"] in ("fma", "archive"):
     rule list_degradations:
         input:
             lambda wildcards: unpacked_sets(
-                degradation_sets(config["dataset"], wildcards.degradation)
+                DOWNLOADS,
+                SOURCES,
+                degradation_sets(config["dataset"], wildcards.degradation),
             ),
         output:
             files=f"{DATA}/{{degradation}}/files.csv",
@@ -144,7 +139,7 @@ if config["dataset"]["source"] in ("fma", "archive"):
                 config["dataset"], wildcards.degradation
             ),
             check_counts=config["dataset"]["fma"]["check_counts"],
-            downloads=DOWNLOADS,
+            downloads=lambda wildcards: DOWNLOADS,
             table=SOURCE_TABLE,
         script:
             "../workflow/scripts/list_degradations.py"
@@ -154,7 +149,7 @@ if config["dataset"]["source"] == "fma":
 
     rule list_fma:
         input:
-            unpacked_sets(music_sets(config["dataset"])),
+            unpacked_sets(DOWNLOADS, SOURCES, music_sets(config["dataset"])),
             [
                 config["dataset"]["fma"][key]
                 for key in ("training_ids", "validation_ids", "query_ids")
@@ -177,7 +172,7 @@ if config["dataset"]["source"] == "fma":
                 for key, value in config["dataset"]["fma"].items()
                 if key != "degradations"
             },
-            downloads=DOWNLOADS,
+            downloads=lambda wildcards: DOWNLOADS,
             table=SOURCE_TABLE,
         script:
             "../workflow/scripts/list_fma.py"
@@ -189,7 +184,7 @@ if config["dataset"]["source"] == "archive":
 
     rule list_archive:
         input:
-            unpacked_sets(music_sets(config["dataset"])),
+            unpacked_sets(DOWNLOADS, SOURCES, music_sets(config["dataset"])),
         output:
             files=f"{DATA}/music/files.csv",
         log:
@@ -202,7 +197,7 @@ if config["dataset"]["source"] == "archive":
             runtime=60,
         params:
             version=VERSION["list_archive"],
-            downloads=DOWNLOADS,
+            downloads=lambda wildcards: DOWNLOADS,
         script:
             "../workflow/scripts/list_archive.py"
 
@@ -223,6 +218,6 @@ if config["dataset"]["source"] == "archive":
         params:
             version=VERSION["archive_queries"],
             seconds=config["queries"]["seconds"],
-            downloads=DOWNLOADS,
+            downloads=lambda wildcards: DOWNLOADS,
         script:
             "../workflow/scripts/archive_queries.py"

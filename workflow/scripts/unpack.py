@@ -28,7 +28,8 @@ def main(snakemake):
                 "%s: %d files, %d of them were here already", archive, summary["files"], summary.pop("kept")
             )
             sync()
-        if receipt["origin"] == "fetched" and not params.keep_archives:
+        # no param: whoever changes their mind about it need not unpack again
+        if receipt["origin"] == "fetched" and not snakemake.config["dataset"]["keep_archives"]:
             archive.unlink()
         manifest = {"name": source.name, "set": source.set, "checksum": receipt["checksum"], **summary}
         write_json(snakemake.output.manifest, manifest)

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from nmfp.errors import NmfpError
@@ -204,6 +205,12 @@ def receipt_path(downloads: str | Path, name: str) -> Path:
 def unpacked_path(downloads: str | Path, name: str) -> Path:
     """What a finished unpacking leaves behind."""
     return Path(downloads) / "receipts" / f"{name}.unpacked.json"
+
+
+def unpacked_sets(downloads: str | Path, sources: dict[str, Source], sets: Iterable[str]) -> list[str]:
+    """The receipts of everything that sets are made of, once it is unpacked."""
+    names = (name for set_name in sets for name in rows_of(sources, set_name))
+    return [str(unpacked_path(downloads, name)) for name in names]
 
 
 def set_folder(downloads: str | Path, set_name: str) -> Path:
