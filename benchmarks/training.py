@@ -1,25 +1,21 @@
 """Segments a second that training takes in, and that it learns, beside the published way of preparing them.
 
-    python benchmarks/training.py [--model nmfp-triplet] [--anchors 96] [--chunks 200] [--rounds 5] [--threads
-    2]
-    KERAS_BACKEND=jax python benchmarks/training.py --anchors 768 --chunks 10000       # on a GPU
+    python benchmarks/training.py [--model demo-ntxent] [--anchors 96] [--chunks 200] [--rounds 5]
+    KERAS_BACKEND=jax python benchmarks/training.py --model nmfp-triplet --chunks 10000       # on a GPU
 
 A segment is one input of the network: an anchor (mel spectrogram only) or a positive (past context, noise,
-    room,
-microphone, mel spectrogram); both are masked. Synthetic audio is packed as the pipeline packs it. Measured
-are
+room, microphone, mel spectrogram); both are masked. Synthetic audio is packed as the pipeline packs it.
 
     input       windows cut from memmaps by threads, degraded and transformed in the compiled graph, up to
-    what
-                the network receives
+                what the network receives
     step        the whole step: the same, network forth and back, loss, optimiser
     published   the same inputs made segment by segment with essentia and SciPy in one process per core,
-                written here for the comparison only (left out where essentia is missing)
+                written here for the comparison only
 
-in turns, `rounds` times, so that other work on the machine hits them alike; the best round counts. Seconds of
-processor time a thousand segments say what idle cores would do. Memory is the process's peak, after `input`
-and
-`step`. With --epochs the table ends with how long so many epochs of 10,000 chunks of 30 s take.
+are measured in turns, `rounds` times, so that other work on the machine hits them alike; the best round
+counts. Seconds of processor time a thousand segments say what idle cores would do. Memory is the process's
+own, without the mapped pages of the audio. The last line tells how long training on 10,000 chunks of 30 s
+takes at that pace.
 """
 
 import argparse
@@ -185,21 +181,16 @@ def make_steps(folder: Path, model: dict, threads: int):
     if keras.backend.backend() == "jax":
         import jax
 
-        state = [v.value for v in step.trainable_variables], [v.value for v in step.non_trainable_variables]
+        # training gives its buffers away, so the variables are looked up at each call
+        variables = [*step.trainable_variables, *step.non_trainable_variables]
 
-        def inputs(state, batch):
-            scope = zip(
-                [*step.trainable_variables, *step.non_trainable_variables],
-                [*state[0], *state[1]],
-                strict=True,
-            )
-            with keras.StatelessScope(state_mapping=list(scope)):
+        @jax.jit
+        def inputs(values, batch):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
                 return step.inputs_of_network(batch)
 
-        compiled = jax.jit(inputs)
-
         def one_input():
-            return compiled(state, next(stream))[0, 0]
+            return inputs([v.value for v in variables], next(stream))[0, 0]
     else:
 
         def one_input():
@@ -215,7 +206,7 @@ def make_steps(folder: Path, model: dict, threads: int):
 
 
 def gigabytes() -> float:
-    """Memory of this process's own, without the pages of memmaps, which the system takes back when it likes."""
+    """Memory of this process alone, without the pages of memmaps, which the system takes back when it likes."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("RssAnon:")[1].split()[0]) / 1e6
 
