@@ -51,7 +51,8 @@ checkpoint partition_files:
 
 rule convert:
     input:
-        files=f"{DATA}/{{collection}}/files.csv",
+        # ancient: a file that comes, goes or changes is a matter of the lists, and those of before keep their bytes
+        files=ancient(f"{DATA}/{{collection}}/files.csv"),
         list=f"{DATA}/{{collection}}/batches/{{n}}.csv",
     output:
         table=f"{DATA}/{{collection}}/converted/{{n}}.csv",

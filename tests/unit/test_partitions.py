@@ -100,3 +100,14 @@ def test_names_of_every_kind_survive(tmp_path):
 def test_an_id_that_appears_twice_is_refused(tmp_path):
     with pytest.raises(NmfpError, match="'a' appears twice"):
         write_lists(table(["a", "a"]), tmp_path / "p", tmp_path / "r.csv", 9)
+
+
+def test_files_that_nobody_has_read_yet_are_told_apart_by_their_state(tmp_path):
+    folder, registry = tmp_path / "p", tmp_path / "r.csv"
+    first = pd.DataFrame({"id": ["a", "b"], "reason": "", "state": ["1 bytes", "2 bytes"]})
+    second = first.assign(state=["1 bytes", "3 bytes"])
+    write_lists(first, folder, registry, 5)
+    before = written(folder)
+    assert write_lists(second, folder, registry, 5) == [["a", "b"], ["b"]]
+    assert written(folder)["0001.csv"] == before["0001.csv"]
+    assert read_list(folder / "0001.csv", second) == ["a"] and read_list(folder / "0002.csv", second) == ["b"]

@@ -122,3 +122,10 @@ def test_a_budget_that_is_passed_says_what_where_and_how_many():
 def test_nothing_usable_is_an_error_whatever_the_budget():
     with pytest.raises(NmfpError, match=r"No file of the noise collection is usable \(bad0.mp3: empty file"):
         tracks.check_budget(fates(0, 2), 1.0, "noise", "failures.csv")
+
+
+def test_of_a_file_that_changed_only_the_later_row_counts(tmp_path):
+    early = converted(tmp_path / "1.csv", row("a", sha="old"), row("b"))
+    late = converted(tmp_path / "2.csv", row("a", sha="new"))
+    gathered = tracks.gather(files("a", "b"), [early, late])
+    assert gathered["id"].tolist() == ["a", "b"] and gathered["sha256"].iloc[0] == "new"

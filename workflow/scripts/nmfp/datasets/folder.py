@@ -12,11 +12,11 @@ from nmfp.errors import NmfpError
 
 log = logging.getLogger("nmfp")
 
-FILE_COLUMNS = ["id", "path", "role", "reason"]
+FILE_COLUMNS = ["id", "path", "role", "reason", "state"]
 
 
 def list_folder(folder: str | Path | None, collection: str) -> pd.DataFrame:
-    """Every audio file below a folder, sorted by id: columns `id, path, role, reason` (docs/formats.md).
+    """Every audio file below a folder, sorted by id: columns FILE_COLUMNS (docs/formats.md).
 
     The id is the path below the folder with its suffix. Hidden files and folders are left out; links are
     followed, a folder that contains itself by a link is visited once. Files whose name cannot be written in a
@@ -81,12 +81,14 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _row(path: Path, root: Path) -> tuple[str, str, str, str]:
+def _row(path: Path, root: Path) -> tuple[str, str, str, str, str]:
     name = path.relative_to(root).as_posix()
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
         printable = os.fsencode(name).decode("utf-8", errors="backslashreplace")
-        return printable, "", "any", "its name is not UTF-8; rename it"
-    reason = "" if path.is_file() else "a link to nothing"
-    return name, str(path), "any", reason
+        return printable, "", "any", "its name is not UTF-8; rename it", ""
+    if not path.is_file():
+        return name, str(path), "any", "a link to nothing", ""
+    status = path.stat()
+    return name, str(path), "any", "", f"{status.st_size} bytes, {status.st_mtime_ns} ns"

@@ -12,7 +12,9 @@ import pandas as pd
 from nmfp.errors import NmfpError
 from nmfp.files import read_csv, write_csv
 
-REGISTRY_COLUMNS = ["id", "sha256", "partition", "present", "size"]
+REGISTRY_COLUMNS = ["id", "content", "partition", "present", "size"]
+# What tells one content of a file from another: its hash, or, before anyone has read it, its size and time.
+CONTENT_COLUMNS = ("sha256", "state")
 
 
 def assign(previous: Sequence[Sequence], items: Iterable, size: int) -> list[list]:
@@ -21,7 +23,7 @@ def assign(previous: Sequence[Sequence], items: Iterable, size: int) -> list[lis
 
     Args:
         previous: the lists as they are; their content is returned unchanged.
-        items: all items (ids, or ids with their content's SHA-256) that exist now, unique.
+        items: all items (ids, or ids with what names their content) that exist now, unique.
         size: items in a new list.
 
     Returns:
@@ -43,25 +45,31 @@ def read_list(path: str | Path, table: pd.DataFrame | None = None) -> list[str]:
     """The ids of a list, tombstones included.
 
     Args:
-        table: columns id and sha256; where it is given and the list names contents, only ids of that
-            content count.
+        table: column id and one of CONTENT_COLUMNS; where it is given and the list names contents, only
+            ids of that content count.
     """
-    listed = read_csv(path, ["id"], text=("id", "sha256"))
-    if table is not None and "sha256" in listed:
-        listed = listed.merge(table[["id", "sha256"]], on=["id", "sha256"])
+    listed = read_csv(path, ["id"], text=("id", *CONTENT_COLUMNS))
+    content = content_column(listed)
+    if table is not None and content:
+        listed = listed.merge(table[["id", content]], on=["id", content])
     return listed["id"].tolist()
+
+
+def content_column(table: pd.DataFrame) -> str | None:
+    """The column of a table that names contents, if it has one."""
+    return next((name for name in CONTENT_COLUMNS if name in table), None)
 
 
 def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, size: int) -> list[list[str]]:
     """Write `folder`/NNNN.csv for the ids of a table, as stable as the registry remembers them.
 
-    Where the table has a column sha256, so have the lists: a file whose content changed leaves its id
-    behind as a tombstone and is listed again like a new one.
+    Where the table has one of CONTENT_COLUMNS, so have the lists: a file whose content changed leaves its
+    id behind as a tombstone and is listed again like a new one.
 
     Args:
         table: column `id`; rows with a non-empty `reason`, or a `status` other than ok, are left out.
         registry: file outside the folder (Snakemake empties the folder before it runs the rule again) with
-            all that was ever seen: `id, sha256, partition, present, size`. With another size everything is
+            all that was ever seen: `id, content, partition, present, size`. With another size everything is
             cut anew.
 
     Returns:
@@ -78,8 +86,10 @@ def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, s
     if wanted["id"].duplicated().any():
         twice = wanted["id"][wanted["id"].duplicated()].iloc[0]
         raise NmfpError(f"The id {twice!r} appears twice in the table; ids must be unique.")
-    columns = ["id", "sha256"] if "sha256" in wanted else ["id"]
-    items = list(wanted.reindex(columns=["id", "sha256"], fill_value="").itertuples(index=False, name=None))
+    content = content_column(wanted)
+    columns = ["id", content] if content else ["id"]
+    contents = wanted[content] if content else [""] * len(wanted)
+    items = list(zip(wanted["id"], contents, strict=True))
     lists = assign(read_registry(registry, size), items, size)
     present = set(items)
     rows = [(*item, name(k), int(item in present), size) for k, items in enumerate(lists) for item in items]
@@ -87,16 +97,16 @@ def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, s
     write_csv(registry, pd.DataFrame(rows, columns=REGISTRY_COLUMNS))
     Path(folder).mkdir(parents=True, exist_ok=True)
     for k, items in enumerate(lists):
-        write_csv(Path(folder) / f"{name(k)}.csv", pd.DataFrame(items, columns=["id", "sha256"])[columns])
+        write_csv(Path(folder) / f"{name(k)}.csv", pd.DataFrame(items, columns=["id", content or "content"])[columns])
     return [[item[0] for item in items] for items in lists]
 
 
 def read_registry(path: str | Path, size: int) -> list[list[tuple[str, str]]]:
-    """The lists of (id, sha256) as written last; none without a registry of this size and form."""
+    """The lists of (id, content) as written last; none without a registry of this size and form."""
     if not Path(path).exists():
         return []
-    registry = read_csv(path, ["id", "partition", "size"], text=("id", "sha256", "partition"))
-    if "sha256" not in registry or (registry["size"] != size).any():
+    registry = read_csv(path, ["id", "partition", "size"], text=("id", "content", "partition"))
+    if "content" not in registry or (registry["size"] != size).any():
         return []
-    groups = registry.groupby("partition", sort=True)[["id", "sha256"]]
+    groups = registry.groupby("partition", sort=True)[["id", "content"]]
     return [list(items.itertuples(index=False, name=None)) for _, items in groups]

@@ -25,7 +25,7 @@ def gather(
 
     Args:
         files: columns `id, path, role, reason`.
-        tables: converted/NNNN.csv of all batches.
+        tables: converted/NNNN.csv of all batches, in the order of their numbers.
         repeatable: roles whose files may repeat each other: a published split of recordings stays as it is.
 
     Raises:
@@ -33,8 +33,10 @@ def gather(
     """
     text = ("id", "path", "reason", "role", "sha256", "status")
     parts = [read_csv(table, TRACK_COLUMNS, text=text) for table in tables]
-    converted = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=TRACK_COLUMNS)
-    by_file = {name: rows for name, rows in converted.groupby(converted["id"].map(file_id), sort=False)}
+    # a file that changed is listed again in a later batch: its row in the earlier one tells of what it was
+    by_file: dict[str, pd.DataFrame] = {}
+    for part in parts:
+        by_file |= {name: rows for name, rows in part.groupby(part["id"].map(file_id), sort=False)}
     first: dict[str, str] = {}
     rows = []
     for file in files.itertuples():
@@ -46,6 +48,7 @@ def gather(
                 f"The file {file.id!r} is in no converted table; delete the converted folder, run again."
             )
         for row in by_file[file.id][TRACK_COLUMNS].itertuples(index=False):
+            row = row._replace(role=file.role)
             original = first.setdefault(row.sha256, file.id) if row.sha256 else file.id
             if original != file.id and row.status == "ok" and file.role not in repeatable:
                 row = row._replace(path="", samples=0, status="excluded", reason=f"duplicate of {original}")
