@@ -206,7 +206,7 @@ def make_steps(folder: Path, model: dict, threads: int):
 
 
 def gigabytes() -> float:
-    """Memory of this process alone, without the pages of memmaps, which the system takes back when it likes."""
+    """This process's own memory, without the pages of memmaps, which the system takes back when it likes."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("RssAnon:")[1].split()[0]) / 1e6
 

@@ -188,10 +188,11 @@ def test_more_anchors_than_chunks_fails_before_training(world, tmp_path):
     assert "only 8 training chunks" in (tmp_path / "train.log").read_text()
 
 
-def test_damaged_checkpoint_is_named(world, model, tmp_path):
-    train_again(world, model | {"epochs": 1}, tmp_path)
-    path = next(tmp_path.glob("work/*/checkpoint.npz"))
-    path.write_bytes(path.read_bytes()[:1000])
+def test_damaged_checkpoint_is_named(world, model, trained, tmp_path):
+    whole = next(trained.glob("work/*/checkpoint.npz")).read_bytes()
+    folder = tmp_path / "work" / run.run_key(model, "data", 7, 1)
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.npz").write_bytes(whole[:1000])
     with pytest.raises(NmfpError, match=r"checkpoint\.npz is no usable checkpoint"):
         train_again(world, model, tmp_path)
 
