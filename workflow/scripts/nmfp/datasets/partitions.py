@@ -97,7 +97,8 @@ def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, s
     write_csv(registry, pd.DataFrame(rows, columns=REGISTRY_COLUMNS))
     Path(folder).mkdir(parents=True, exist_ok=True)
     for k, items in enumerate(lists):
-        write_csv(Path(folder) / f"{name(k)}.csv", pd.DataFrame(items, columns=["id", content or "content"])[columns])
+        listed = pd.DataFrame(items, columns=["id", content or "content"])[columns]
+        write_csv(Path(folder) / f"{name(k)}.csv", listed)
     return [[item[0] for item in items] for items in lists]
 
 
