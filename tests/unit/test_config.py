@@ -12,7 +12,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def merge(base, overlay):
     for key, value in overlay.items():
-        base[key] = merge(base.get(key, {}), value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        base[key] = (
+            merge(base.get(key, {}), value)
+            if isinstance(value, dict) and isinstance(base.get(key), dict)
+            else value
+        )
     return base
 
 

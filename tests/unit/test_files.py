@@ -81,7 +81,12 @@ def test_a_users_error_ends_a_script_with_one_sentence(tmp_path):
         f"with script_log({str(tmp_path / 'rule.log')!r}): raise NmfpError('fix the key x.')"
     )
     scripts = os.path.dirname(os.path.dirname(files.__file__))
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": scripts})
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": scripts},
+    )
     assert run.returncode == 1
     assert "fix the key x." in run.stderr and "Traceback" not in run.stderr
     assert "fix the key x." in (tmp_path / "rule.log").read_text()
