@@ -135,6 +135,24 @@ def test_server_that_ignores_ranges_sends_all_again(server, source, content, tmp
     assert archive_path(tmp_path, source).read_bytes() == content
 
 
+def test_a_page_in_the_middle_of_a_fetch_does_not_cost_what_is_here(server, source, content, tmp_path):
+    server.faults[PATH] = [{"cut": 100_000}, {"html": True}]
+    waits = []
+    fetch(source, tmp_path, pauses=(1, 2), waits=waits)
+    assert archive_path(tmp_path, source).read_bytes() == content
+    assert server.log[-1][1] == "bytes=100000-" and len(waits) == 2
+
+
+def test_a_shorter_file_is_said_and_a_mirror_goes_on_with_it(server, source, content, tmp_path):
+    server.files["short.zip"] = content[:5000]
+    short = server.address("short.zip")
+    with pytest.raises(dl.DownloadError, match="holds no more than 5,000 of"):
+        fetch(dataclasses.replace(source, addresses=(short,)), tmp_path)
+    fetch(dataclasses.replace(source, addresses=(short, server.address(PATH))), tmp_path)
+    assert archive_path(tmp_path, source).read_bytes() == content
+    assert server.sent(PATH) == len(content) - 5000
+
+
 @pytest.mark.parametrize("endless", [10, 5_000_000])
 def test_too_many_bytes_are_refused(server, source, tmp_path, endless):
     server.faults[PATH] = [{"endless": endless}]

@@ -194,7 +194,11 @@ def _transfer(curl: str, address: str, source: Source, part: Path, pauses, sleep
             return
         if status == 416 and source.size is None and before:
             return  # nothing is left to send: the checksum decides
-        if code == _RANGES_IGNORED:
+        if status == 416 and source.size is not None:
+            raise _NextAddress(f"{address} holds no more than {before:,} of {source.size:,} bytes.")
+        if code == _RANGES_IGNORED and kind == "text/html":
+            message = "a page is sent instead of the rest"  # what is here stays: the page may be gone soon
+        elif code == _RANGES_IGNORED:
             log.warning("%s cannot go on in the middle; beginning again", address)
             part.unlink(missing_ok=True)
             before = after = 0
