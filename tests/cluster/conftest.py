@@ -44,7 +44,7 @@ def overtime(cluster, tmp_path_factory):
     sox.chmod(sox.stat().st_mode | stat.S_IXUSR)
     run = cluster.snakemake(
         directory,
-        "results/test/data/room/converted/0001.csv",
+        "results/test/data/room/tracks.csv",
         options=["--set-resources", "convert:runtime=attempt"],
         PATH=f"{sox.parent}:{cluster.sandbox.env['PATH']}",
     )
