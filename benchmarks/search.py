@@ -109,7 +109,7 @@ def read_experiment(folder: Path, model: str, corpus: str):
 
 
 def hop_of_one_second(vectors, bounds, queries, place, threads: int) -> dict:
-    """Half the rows: every second of each track, searched exactly with every second segment of the queries."""
+    """Half the rows: every second of each track, searched exactly by every second segment of the queries."""
     kept = [np.arange(a, b, 2) for a, b in zip(bounds.start, bounds.end, strict=True)]
     end = np.cumsum([len(rows) for rows in kept])
     sparse = Bounds(np.concatenate([[0], end[:-1]]), end)

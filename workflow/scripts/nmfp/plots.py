@@ -289,7 +289,7 @@ def match_figure(
             )
         panels[1].set_xlabel("seconds in the track")
         panels[1].set_xlim(start, start + len(track) / SAMPLE_RATE)
-        figure.colorbar(image, ax=panels, label="dB below the loudest bin", shrink=0.6, pad=0.01)
+        figure.colorbar(image, ax=panels, label="dB below the loudest band", shrink=0.6, pad=0.01)
     return figure
 
 

@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from nmfp.plots import INK, QUIET, STYLE
+from nmfp.plots import INK, STYLE
 
 # one hue from light to dark: longer queries are darker
 LENGTH_COLOURS = ["#a9cfe6", "#6aaed6", "#3787c0", "#125ea6", "#08306b"]
@@ -114,18 +114,13 @@ def breakdowns_figure(table: pd.DataFrame, title: str) -> Figure:
                     capsize=2, label=f"{value:g} s",
                 )  # fmt: skip
             panel.set_title(DIVISIONS[by])
-            names = [f"{_short(g)}\n" if by != "microphone" else _short(g) for g in groups]
-            turn = {"rotation": 28, "ha": "right", "rotation_mode": "anchor"} if by == "microphone" else {}
-            panel.set_xticks(np.arange(len(groups)), [n.rstrip("\n") for n in names], fontsize=8, **turn)
+            names = [f"{_short(g)}\n{counts.get(g, 0)}" for g in groups]
+            crowded = by == "microphone" and len(groups) > 4
+            turn = {"rotation": 28, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+            panel.set_xticks(np.arange(len(groups)), names, fontsize=8, **turn)
             panel.set_xlim(-0.6, len(groups) - 0.4)
             panel.set_ylim(-0.02, 1.03)
             panel.grid(axis="x", visible=False)
-            if by != "microphone":
-                for x, group in enumerate(groups):
-                    panel.annotate(
-                        f"{counts.get(group, 0)}", (x, 0.0), (0, 3), textcoords="offset points", ha="center",
-                        color=QUIET, fontsize=7,
-                    )  # fmt: skip
         for panel in panels[:, 0]:
             panel.set_ylabel("track hit rate", color=INK)
         handles, labels = panels.flat[0].get_legend_handles_labels()
