@@ -35,7 +35,8 @@ def test_columns_sort_by_value_both_ways(tmp_path):
     rates = [("10.0", 0.1), ("9.0", 0.09), ("100.0", 1.0)]
     table = pd.DataFrame({"name": ["b", "c", "a"], "rate": rates})
     script = """
-      const order = () => [...document.querySelectorAll("tbody tr")].map(r => r.cells[0].textContent).join("");
+      const rows = () => [...document.querySelectorAll("tbody tr")];
+      const order = () => rows().map(r => r.cells[0].textContent).join("");
       const [name, rate] = document.querySelectorAll("th"), seen = [];
       for (const head of [rate, rate, name]) { head.click(); seen.push(order()); }
       document.title = "sorted:" + seen.join(",") + ":" + name.getAttribute("aria-sort");
