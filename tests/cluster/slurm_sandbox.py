@@ -54,7 +54,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0
 SlurmdParameters=config_overrides
 ReturnToService=2
-MinJobAge=600
+MinJobAge=86400
 KillWait=2
 GresTypes=gpu
 DefMemPerCPU=200
