@@ -84,20 +84,27 @@ def test_paper_from_download_to_hit_rates(server, tmp_path):
     assert again.returncode == 0 and "Nothing to be done" in again.output
     assert "Data still to fetch" not in again.output
 
-    # NAFP's noise and rooms: another set of degradations, the same places of the same tracks
-    other = world.write_config(
+
+def test_nafp_degradations_are_a_second_set(server, tmp_path):
+    downloads = tmp_path / "disk"
+    for name, content in world.nafp_files().items():
+        path = downloads / "nafp_mini" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    everything = (*world.EXPECTED, "fma_metadata")
+    table = world.write_sources(tmp_path / "sources.tsv", server, {}, placed=everything)
+    config = world.write_config(
         tmp_path / "nafp.yaml", table, downloads, experiment="nafp", dataset={"fma": {"degradations": "nafp"}}
     )
-    target = "results/nafp/data/queries/provenance.csv"
-    run = snakemake(tmp_path, target, configfile=other)
+    targets = [f"results/nafp/data/{name}/files.csv" for name in ("noise", "room")]
+    run = snakemake(tmp_path, *targets, configfile=config)
     assert run.returncode == 0, run.output[-6000:]
-    assert "download" not in run.jobs
-    second = read(tmp_path / target)
-    places = ["id", "track_id", "start_sample", "start_sample_shifted"]
-    pd.testing.assert_frame_equal(second[places], provenance[places])
-    assert set(second.noise_id) == {"nafp/ts/pub_noise_8k/1.wav"} and not set(second.room_id) & set(
-        provenance.room_id
-    )
+    noise, room = (read(tmp_path / target) for target in targets)
+    assert dict(zip(noise.id, noise.role, strict=True)) == {
+        "nafp/tr/pub_noise_8k/0.wav": "train",
+        "nafp/ts/pub_noise_8k/1.wav": "test",
+    }
+    assert list(room.role) == ["train", "test"]
 
 
 def test_archive_of_the_paper_from_download_to_hit_rates(server, tmp_path):
