@@ -42,6 +42,13 @@ def test_engines_agree(openvino, keras, segments):
     assert np.abs(a - b).max() < 1e-4
 
 
+def test_mixed_precision_agrees(small_model, keras, segments):
+    """What a GPU computes in; the CPU can, slowly."""
+    mixed = engines._load(small_model, "mixed_float16")(segments[:32])
+    assert mixed.dtype == np.float32
+    assert np.sum(mixed * keras(segments)[:32], axis=1).min() >= 0.9999
+
+
 @pytest.mark.parametrize("name", ["openvino", "keras"])
 def test_fingerprints_do_not_depend_on_the_batch(name, segments, request):
     engine = request.getfixturevalue(name)
