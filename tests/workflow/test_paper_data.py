@@ -1,6 +1,7 @@
 """The paper's configuration from download to hit rates, with miniature archives on the loopback address."""
 
 import json
+import resource
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,18 @@ def test_missing_archive_without_address_is_a_sentence(server, tmp_path):
     assert run.returncode != 0
     assert "openair has no address" in run.output
     assert f"put openair.zip at {tmp_path}/disk/archives/openair.zip" in run.output
+
+
+def test_plan_of_the_whole_paper_says_bytes_and_disk(tmp_path):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = snakemake(tmp_path, "--dry-run", configfile=ROOT / "config/config.yaml")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert run.returncode == 0, run.output[-3000:]
+    assert "Data still to fetch: 989,901,757,289 bytes (921.9 GiB)" in run.output
+    assert "1,979,803,514,578 bytes" in run.output and "free there:" in run.output
+    assert "Not counted, since nobody published a size: mit_survey, openair, microphones" in run.output
+    # computing time, so that a busy machine does not count
+    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 30
 
 
 def test_wrong_table_of_sources_ends_before_the_plan(tmp_path):
