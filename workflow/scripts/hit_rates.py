@@ -6,7 +6,7 @@ from nmfp.hit_rates import format_table, hit_rates, read_analysis
 
 def main(snakemake):
     """Contract: rules/evaluate.smk."""
-    with script_log(snakemake.log[0]) as _:
+    with script_log(snakemake.log[0]):
         wildcards = snakemake.wildcards
         table = hit_rates(
             read_analysis(snakemake.input.analysis), snakemake.params.seed, snakemake.params.resamples
