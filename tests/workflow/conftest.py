@@ -36,7 +36,15 @@ def snakemake(
     timeout: float = 900,
 ) -> Run:
     """Run Snakemake on our Snakefile with results in `directory`."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory)]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(directory),
+    ]
     command += ["--cores", str(cores), *arguments, "--configfile", str(configfile)]
     environment = {**os.environ, "COLUMNS": "200", "TF_CPP_MIN_LOG_LEVEL": "2"}
     run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=timeout)

@@ -10,7 +10,10 @@ from conftest import snakemake
         ("queries: {cuont: 3}", "unknown key 'cuont' in queries"),
         ("seed: many", "seed"),
         ("dataset: {source: folder}", "dataset.folder.music is not set"),
-        ("dataset: {source: folder, folder: {music: /nowhere}}", "dataset.folder.music: /nowhere is not a folder"),
+        (
+            "dataset: {source: folder, folder: {music: /nowhere}}",
+            "dataset.folder.music: /nowhere is not a folder",
+        ),
         ("models: [nothing]", "'nothing' has no file config/models/nothing.yaml"),
     ],
 )

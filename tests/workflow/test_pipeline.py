@@ -85,7 +85,9 @@ def test_same_bytes_with_one_core(finished, tmp_path):
     assert run.returncode == 0, run.output[-3000:]
     for target in targets:
         assert (tmp_path / target).read_bytes() == (finished / target).read_bytes(), target
-    audio = sorted(p.relative_to(tmp_path) for p in tmp_path.glob("results/test/data/queries_*/audio/**/*.wav"))
+    audio = sorted(
+        p.relative_to(tmp_path) for p in tmp_path.glob("results/test/data/queries_*/audio/**/*.wav")
+    )
     assert len(audio) == 16
     for path in audio:
         assert (tmp_path / path).read_bytes() == (finished / path).read_bytes(), path

@@ -81,7 +81,7 @@ def rain(rng: np.random.Generator, samples: int) -> np.ndarray:
     """Thousands of drops on something that rings a little, over a hiss."""
     drops = _scatter(rng, samples, rng.uniform(300, 2500), 0.7)
     low = rng.uniform(300, 1200)
-    sos = butter(1, [low, rng.uniform(2, 4) * low + 300], "bandpass", fs=SAMPLE_RATE, output="sos")
+    sos = butter(1, [low, min(3900, rng.uniform(2, 4) * low + 300)], "bandpass", fs=SAMPLE_RATE, output="sos")
     hiss = _shaped(rng, samples, rng.uniform(-1.5, 1.5))
     gutter = _scatter(rng, samples, 6, 0.8)
     ring = butter(1, [500, 650], "bandpass", fs=SAMPLE_RATE, output="sos")

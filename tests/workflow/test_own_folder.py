@@ -13,7 +13,9 @@ STRANGE = 'it\'s "quoted" $HOME & ünïcode 音.flac'
 def tone(seconds, seed, rate=16000):
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * rate)) / rate
-    return 0.3 * sum(np.sin(2 * np.pi * f * t) for f in rng.uniform(100, 3000, 4)) / 4 + 0.01 * rng.standard_normal(len(t))
+    return 0.3 * sum(
+        np.sin(2 * np.pi * f * t) for f in rng.uniform(100, 3000, 4)
+    ) / 4 + 0.01 * rng.standard_normal(len(t))
 
 
 @pytest.fixture
@@ -62,19 +64,32 @@ def test_broken_files_are_rows_with_reasons_and_the_rest_goes_on(tmp_path, sourc
     assert set(failures.status) == {"failed"} and failures.reason.str.len().gt(3).all()
     tracks = pd.read_csv(tmp_path / "results/folder/data/music/tracks.csv")
     good = tracks[tracks.status == "ok"]
-    assert sorted(good.id) == sorted(["a.wav", "b.FLAC", "c.ogg", "d.mp3", "same name.wav", "deep/same name.wav", STRANGE])
+    assert sorted(good.id) == sorted(
+        ["a.wav", "b.FLAC", "c.ogg", "d.mp3", "same name.wav", "deep/same name.wav", STRANGE]
+    )
     for path in good.path:
         info = soundfile.info(tmp_path / path)
         assert (info.samplerate, info.channels, info.subtype) == (8000, 1, "PCM_16")
-    corpora = {c: set(pd.read_csv(tmp_path / f"results/folder/data/{c}/tracks.csv").id) for c in ("train", "validation", "database", "unknown")}
+    corpora = {
+        c: set(pd.read_csv(tmp_path / f"results/folder/data/{c}/tracks.csv").id)
+        for c in ("train", "validation", "database", "unknown")
+    }
     assert sum(map(len, corpora.values())) == len(set.union(*corpora.values())) == len(good)
 
 
 @pytest.mark.parametrize(
     ("spoil", "target", "sentence"),
     [
-        (lambda f: [p.unlink() for p in f["music"].rglob("*") if p.is_file()], "music/tracks.csv", "dataset.folder.music"),
-        (lambda f: [p.unlink() for p in f["music"].rglob("*") if p.suffix != ".jpg" and p.is_file()], "music/tracks.csv", "dataset.folder.music"),
+        (
+            lambda f: [p.unlink() for p in f["music"].rglob("*") if p.is_file()],
+            "music/tracks.csv",
+            "dataset.folder.music",
+        ),
+        (
+            lambda f: [p.unlink() for p in f["music"].rglob("*") if p.suffix != ".jpg" and p.is_file()],
+            "music/tracks.csv",
+            "dataset.folder.music",
+        ),
         (lambda f: [p.unlink() for p in f["room"].iterdir()], "room/tracks.csv", "dataset.folder.room"),
     ],
     ids=["empty folder", "folder without audio", "no room responses"],
