@@ -75,3 +75,45 @@ def evaluated_runs(query_set):
         query_set=query_set,
         variant=config["queries"]["evaluate"],
     )
+
+
+def index_setting(key, default):
+    """Input or params function: a setting of the index at hand."""
+    return lambda wildcards: config["indexes"][wildcards.index].get(key, default)
+
+
+def shards_of(index):
+    """Numbers of an index's shards; none where it is one file."""
+    shards = config["indexes"][index].get("shards", 1)
+    return list(range(shards)) if shards > 1 else []
+
+
+def shard_neighbours(suffix):
+    """Input function: what was found in each shard of the index; nothing where it has none."""
+
+    def names(wildcards):
+        return expand(
+            f"{EVALUATION}/{wildcards.model}/{wildcards.index}/{wildcards.corpus}/shards/{{shard}}.{suffix}",
+            shard=shards_of(wildcards.index),
+        )
+
+    return names
+
+
+def whole_index(suffix):
+    """Input function: the index in one file; nothing where it has shards."""
+
+    def name(wildcards):
+        folder = f"{INDEX}/{wildcards.model}/{wildcards.index}"
+        return [] if shards_of(wildcards.index) else f"{folder}/index.{suffix}"
+
+    return name
+
+
+def identification_database(wildcards):
+    """What the database holds now: a change of it makes the answers stale."""
+    if not IDENTIFICATION:
+        raise WorkflowError(
+            "identify needs two keys: snakemake identify --config queries=DIR database=DB"
+        )
+    return f"{IDENTIFICATION['database']}/database.json"

@@ -6,28 +6,6 @@ STEPS    one search, or one a shard (scatter) whose neighbours search merges (ga
 """
 
 
-def shard_neighbours(suffix):
-    """Input function: what was found in each shard of the index; nothing where it has none."""
-
-    def names(wildcards):
-        return expand(
-            f"{EVALUATION}/{wildcards.model}/{wildcards.index}/{wildcards.corpus}/shards/{{shard}}.{suffix}",
-            shard=shards_of(wildcards.index),
-        )
-
-    return names
-
-
-def whole_index(suffix):
-    """Input function: the index in one file; nothing where it has shards."""
-
-    def name(wildcards):
-        folder = f"{INDEX}/{wildcards.model}/{wildcards.index}"
-        return [] if shards_of(wildcards.index) else f"{folder}/index.{suffix}"
-
-    return name
-
-
 rule search:
     input:
         index=whole_index("faiss"),

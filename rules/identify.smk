@@ -9,15 +9,6 @@ from snakemake.exceptions import WorkflowError
 IDENTIFICATION = config.get("identification", {})
 
 
-def identification_database(wildcards):
-    """What the database holds now: a change of it makes the answers stale."""
-    if not IDENTIFICATION:
-        raise WorkflowError(
-            "identify needs two keys: snakemake identify --config queries=DIR database=DB"
-        )
-    return f"{IDENTIFICATION['database']}/database.json"
-
-
 rule identify:
     input:
         database=identification_database,

@@ -6,17 +6,6 @@ OUTPUTS  index/<model>/<index>/{trained.faiss,trained.json}, and index.faiss, in
 """
 
 
-def index_setting(key, default):
-    """Input or params function: a setting of the index at hand."""
-    return lambda wildcards: config["indexes"][wildcards.index].get(key, default)
-
-
-def shards_of(index):
-    """Numbers of an index's shards; none where it is one file."""
-    shards = config["indexes"][index].get("shards", 1)
-    return list(range(shards)) if shards > 1 else []
-
-
 rule train_index:
     input:
         # ancient: quantisers serve a grown database; another model, seed or factory trains them again

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from nmfp import config as cfg
 
 ROOT = Path(__file__).resolve().parents[2]

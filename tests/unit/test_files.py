@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-
 from nmfp import files
 from nmfp.errors import NmfpError
 

@@ -1,6 +1,5 @@
 from hypothesis import given
 from hypothesis import strategies as st
-
 from nmfp.segments import count_segments, seconds_to_samples, true_row
 
 

@@ -12,7 +12,9 @@ from nmfp.sox import find_sox
 def main(snakemake):
     with script_log(snakemake.log[0]):
         find_sox()
-        files = read_csv(snakemake.input.files, ["id", "path", "role", "reason"], text=("id", "path", "reason", "state"))
+        files = read_csv(
+            snakemake.input.files, ["id", "path", "role", "reason"], text=("id", "path", "reason", "state")
+        )
         listed = set(read_list(snakemake.input.list, files))
         files = files[files["id"].isin(listed) & (files["reason"] == "")]
         params, wildcards = snakemake.params, snakemake.wildcards

@@ -54,14 +54,18 @@ def validate_config(config: dict) -> dict:
         for key in ("training_ids", "validation_ids", "query_ids"):
             path = config["dataset"]["fma"][key]
             if path is not None and not Path(path).is_file():
-                raise ConfigError(f"dataset.fma.{key}: {path} is no file; correct the path or set it to null.")
+                raise ConfigError(
+                    f"dataset.fma.{key}: {path} is no file; correct the path or set it to null."
+                )
     for name in config["evaluation"]["indexes"]:
         if name not in config["indexes"]:
             known = ", ".join(config["indexes"])
             raise ConfigError(f"evaluation.indexes names {name!r}, which indexes does not define ({known}).")
     low, high = config["queries"]["degradation"]["snr_db"]
     if low > high:
-        raise ConfigError(f"queries.degradation.snr_db: {low} is greater than {high}; write the lower bound first.")
+        raise ConfigError(
+            f"queries.degradation.snr_db: {low} is greater than {high}; write the lower bound first."
+        )
     longest = max(config["evaluation"]["query_segments"])
     if (longest + 1) / 2 > config["queries"]["seconds"]:
         raise ConfigError(
@@ -136,7 +140,9 @@ def folder_state(folder: str) -> str:
                 status = os.stat(os.path.join(base, name))
             except OSError:
                 continue  # gone since it was listed, or a dangling link: listing the folder reports it
-            entries.append([os.path.relpath(os.path.join(base, name), folder), status.st_size, status.st_mtime_ns])
+            entries.append(
+                [os.path.relpath(os.path.join(base, name), folder), status.st_size, status.st_mtime_ns]
+            )
     return digest(sorted(entries))
 
 
