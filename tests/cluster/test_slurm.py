@@ -5,6 +5,7 @@ tests break a copy of it and must get the same bytes back.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from slurm_cluster import PATIENCE, ROOT, log_of, script_process, wait_for
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900 * PATIENCE)]
 
 DATABASE = "results/test/fingerprints/test/database"
+LOGS = "results/test/logs/extract/test/database"
 MERGED = ["database.npy", "silent.npy", "tracks.csv", "failures.csv", "database.json"]
 
 
@@ -28,7 +30,21 @@ def remove_partitions(directory: Path, *numbers: str, merged: bool = False) -> d
     before = {path: (directory / DATABASE / path).read_bytes() for path in paths}
     for path in paths:
         (directory / DATABASE / path).unlink()
+    shutil.rmtree(directory / LOGS)
     return before
+
+
+def freeze_extraction(directory: Path) -> int:
+    """Stop an extraction in the middle of its work, once it holds its work folder; its process."""
+
+    def begun() -> bool:
+        return any("running on" in path.read_text() for path in (directory / LOGS).glob("*.log"))
+
+    wait_for("an extraction to begin", begun, 150)
+    process = script_process(directory, "extract")
+    assert process, "the extraction ended before it could be stopped"
+    os.kill(process, signal.SIGSTOP)
+    return process
 
 
 def assert_restored(directory: Path, before: dict[str, bytes]) -> None:
@@ -80,8 +96,7 @@ def test_networks_ask_for_the_gpu(cluster, finished):
 def test_a_cancelled_extraction_is_repeated(cluster, copy_of_finished):
     before = remove_partitions(copy_of_finished, "0001")
     run = cluster.snakemake(copy_of_finished, f"{DATABASE}/partitions/0001.npy", limit=240)
-    process = wait_for("the extraction", lambda: script_process(copy_of_finished, "extract"), 120)
-    os.kill(process, signal.SIGSTOP)  # so that it is cancelled in the middle of its work
+    freeze_extraction(copy_of_finished)
     cluster.scancel(cluster.jobs(copy_of_finished, "extract")[-1].number)
     log = log_of(run, copy_of_finished / "snakemake.log", 270)
     assert "CANCELLED" in log and "Trying to restart" in log
@@ -95,8 +110,7 @@ def test_after_a_killed_main_process_one_command_goes_on(cluster, copy_of_finish
     before = remove_partitions(copy_of_finished, "0001", "0002", merged=True)
     target = f"{DATABASE}/database.npy"
     run = cluster.snakemake(copy_of_finished, target, limit=240)
-    process = wait_for("the extraction", lambda: script_process(copy_of_finished, "extract"), 120)
-    os.kill(process, signal.SIGSTOP)
+    process = freeze_extraction(copy_of_finished)
     extractions = wait_for(
         "both extractions", lambda: len(jobs := cluster.jobs(copy_of_finished, "extract")) == 2 and jobs, 30
     )
@@ -134,13 +148,11 @@ def test_two_jobs_on_one_output_leave_it_whole(copy_of_finished):
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
     command += ["--directory", str(copy_of_finished), "--configfile", str(ROOT / "config/test.yaml")]
     command += ["--nolock", "--rerun-incomplete", "--force", f"{DATABASE}/partitions/0001.npy"]
-    log = copy_of_finished / "results/test/logs/extract/test/database/0001.log"
-    log.unlink()
+    log = copy_of_finished / LOGS / "0001.log"
     logs = [copy_of_finished / f"{name}.log" for name in ("first", "second")]
     with logs[0].open("wb") as out, logs[1].open("wb") as other:
         first = subprocess.Popen(command, stdout=out, stderr=out)
-        process = wait_for("the extraction", lambda: script_process(copy_of_finished, "extract"), 60)
-        os.kill(process, signal.SIGSTOP)
+        process = freeze_extraction(copy_of_finished)
         second = subprocess.Popen(command, stdout=other, stderr=other)
         try:
             wait_for("the second job", lambda: log.exists() and "another job works in" in log.read_text(), 60)
