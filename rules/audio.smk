@@ -78,6 +78,8 @@ rule convert:
 rule tracks:
     input:
         files=f"{DATA}/{{collection}}/files.csv",
+        # named although only its files are read: where the lists are made anew, this rule must wait for them
+        lists=f"{DATA}/{{collection}}/batches",
         tables=lambda wildcards: expand(
             f"{DATA}/{wildcards.collection}/converted/{{n}}.csv",
             n=batch_lists(wildcards),

@@ -8,6 +8,7 @@ COMPACT  `snakemake compact` takes the rows of removed tracks out of the partiti
 
 rule merge:
     input:
+        lists=f"{DATA}/{{corpus}}/partitions",
         fingerprints=fingerprint_partitions("npy"),
         silent=fingerprint_partitions("silent.npy"),
         tables=fingerprint_partitions("csv"),

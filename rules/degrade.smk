@@ -61,6 +61,7 @@ rule degrade:
 
 rule queries:
     input:
+        lists=f"{DATA}/{{query_set}}/partitions",
         tables=lambda wildcards: expand(
             f"{DATA}/{wildcards.query_set}/degraded/{{n}}.csv",
             n=partition_lists(wildcards.query_set),
