@@ -16,7 +16,7 @@ def add_parser(commands) -> None:
         "name the track of each recording, and the place in it",
         "  nmfp identify clip.m4a --database songs.db\n"
         "  nmfp identify CLIPS/ --database songs.db --top 3 --format csv -o results.csv\n"
-        "  nmfp identify clip.wav --database results/demo/fingerprints/demo-triplet/database\n"
+        "  nmfp identify clip.wav --database results/demo/fingerprints/demo-ntxent/database\n"
         "A place is where the recording's first sample lies in the track. For long recordings with several tracks in\n"
         "them see `nmfp monitor`.\n",
     )

@@ -13,7 +13,7 @@ examples:
   nmfp database create songs.db MUSIC/ --model nmfp-triplet
   nmfp identify clip.m4a --database songs.db              which song, and where in it?
   nmfp monitor radio.mp3 --database songs.db              the track list of a long recording
-  nmfp fingerprint MUSIC/ -o fingerprints/ --model results/demo/models/demo-triplet
+  nmfp fingerprint MUSIC/ -o fingerprints/ --model results/demo/models/demo-ntxent
 
 `nmfp COMMAND --help` explains a command. Exit status: 0 done, 1 some files failed, 2 wrong usage, 130 interrupted.
 """

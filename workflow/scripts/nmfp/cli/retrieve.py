@@ -15,8 +15,8 @@ def add_parser(commands) -> None:
         run,
         "find .npy fingerprints in a folder of .npy files, a memmap or an index",
         "  nmfp retrieve queries/ results/ --database-embeddings fingerprints/\n"
-        "  nmfp retrieve clip.npy results/ --database-memmap results/demo/fingerprints/demo-triplet/database/database.npy\n"
-        "  nmfp retrieve clip.npy results/ --database-index results/demo/index/demo-triplet/flat/index.faiss\n"
+        "  nmfp retrieve clip.npy results/ --database-memmap results/demo/fingerprints/demo-ntxent/database/database.npy\n"
+        "  nmfp retrieve clip.npy results/ --database-index results/demo/index/demo-ntxent/flat/index.faiss\n"
         "Writes results/results.csv. Queries and database must come from one model.\n",
     )
     command.add_argument("query", help="a .npy file of fingerprints, or a folder of them")

@@ -38,7 +38,7 @@ def add_parser(commands) -> None:
         run_import,
         "make weights on this disk usable as --model NAME",
         "  nmfp weights import ~/Downloads/nmfp-triplet          ckpt-100.index, its data and config.yaml\n"
-        "  nmfp weights import results/demo/models/demo-triplet  trained by the workflow\n",
+        "  nmfp weights import results/demo/models/demo-ntxent  trained by the workflow\n",
     )
     load.add_argument("folder", help="a published checkpoint's folder, or a model's")
     load.add_argument("--name", help="name to use it by (default: the folder's)")
