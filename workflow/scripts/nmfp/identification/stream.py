@@ -19,6 +19,8 @@ from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 # A segment this close to the best score of a run is that run's music and no cross-fade.
 OUTRIGHT = 0.8
+# Below this share of its best score a segment speaks against a run: about halfway down to the similarity of any noise.
+EDGE = 0.6
 SMOOTHING = 5
 SEGMENT_SECONDS = SEGMENT_SAMPLES / SAMPLE_RATE
 
@@ -198,15 +200,15 @@ class Monitor:
     def _close(self, over: list[_Run]) -> list[Sighting]:
         """Report runs that are over, in the order in which they began; each is the stretch that gains most.
 
-        A segment gains what its similarity exceeds half the run's best score by. Where another run explains it
+        A segment gains what its similarity exceeds a share (EDGE) of the run's best score by. Where another run explains it
         outright, it loses instead: music that is like other music in the database must not be reported beside it.
         """
         found = []
         for run in over:
             similar = np.array(run.similar)
-            gains = np.where(self._explained(run, similar), 0.0, similar) - run.best / 2
+            gains = np.where(self._explained(run, similar), 0.0, similar) - EDGE * run.best
             begin, end = best_stretch(gains)
-            if end - begin < self.settings.shortest:
+            if end - begin < self.settings.shortest or self._is_echo(run, gains[begin:end].sum(), begin, end):
                 continue
             score = float(similar[begin:end].mean())
             if verdict := self._accepted(end - begin, score):
@@ -226,6 +228,18 @@ class Monitor:
         oldest = min((run.first for run in self._runs), default=self._first)
         self._over = [r for r in [*self._over, *over] if r.first + len(r.similar) > min(oldest, self._first)]
         return sorted(found, key=lambda s: (s.begin, s.track))
+
+    def _is_echo(self, run: _Run, gain: float, begin: int, end: int) -> bool:
+        """Whether another run of the same track, over the same stretch at another offset, has more to say for it."""
+        for other in (*self._runs, *self._over):
+            if other is run or other.track != run.track:
+                continue
+            start, stop = run.first + begin - other.first, run.first + end - other.first
+            gains = np.array(other.similar) - EDGE * other.best
+            first, last = best_stretch(gains)
+            if max(first, start) < min(last, stop) and gains[first:last].sum() > gain:
+                return True
+        return False
 
     def _explained(self, run: _Run, similar: np.ndarray) -> np.ndarray:
         """Which segments (n,) of a run another run, at least as good, fits nearly as well as it ever does."""
