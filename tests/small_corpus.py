@@ -35,10 +35,10 @@ def small_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def melody():
     """A function (samples, seed) -> int16 (samples,), noisy tones, another every quarter of a second."""
-    return _melody
+    return noisy_tones
 
 
-def _melody(samples: int, seed: int) -> np.ndarray:
+def noisy_tones(samples: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     frequency = np.repeat(rng.uniform(200, 2500, samples // 2000 + 1), 2000)[:samples]
     tones = 6000 * np.sin(2 * np.pi * np.cumsum(frequency) / 8000)
@@ -53,7 +53,7 @@ def write_corpus():
         rows = []
         for i, samples in enumerate(lengths):
             path = folder / "audio" / f"track {i:03d}.wav"
-            write_wav(path, _melody(samples, i))
+            write_wav(path, noisy_tones(samples, i))
             rows.append(
                 (f"00{i % 3}/track {i:03d}.mp3", str(path), "database", samples, f"{i:064x}", "ok", "")
             )
