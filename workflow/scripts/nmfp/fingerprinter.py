@@ -2,10 +2,9 @@
 fingerprint.
 
 Eight blocks of separable-like convolutions (1x3 on time, 3x1 on frequency, each with ELU and layer
-normalisation), then
-"divide and encode": the flat features are cut into as many slices as the fingerprint has numbers, and each
-slice goes
-through a small head of its own (Chang et al. 2021). The heads are one batched product, not 128 layers.
+normalisation), then "divide and encode": the flat features are cut into as many slices as the fingerprint has
+numbers, and each slice goes through a small head of its own (Chang et al. 2021). The heads are one batched
+product, not 128 layers.
 """
 
 import functools
@@ -95,8 +94,8 @@ class ElementNormalization(keras.layers.LayerNormalization):
     """Layer normalisation over (F, T, C) with an affine per element; trains faster on a CPU under TensorFlow.
 
     There the generic reductions and broadcasts take more than half of a training step; as matrix products
-    with a vector, and
-    with the gradient written out, they take half as long. Everywhere else the compiler fuses the plain form.
+    with a vector, and with the gradient written out, they take half as long. Everywhere else the compiler
+    fuses the plain form.
     """
 
     def __init__(self, **kwargs):

@@ -2,10 +2,8 @@
 positives.
 
 Each takes and returns float32; the value is a scalar. Sources: triplet mining after Hermans et al. 2017 and
-FaceNet;
-NT-Xent after Chen et al. 2020 and Khosla et al. 2020 (several positives); DCL after Yeh et al. 2022; KCL
-after Koromilas
-et al. 2024; alignment and uniformity after Wang and Isola 2020.
+FaceNet; NT-Xent after Chen et al. 2020 and Khosla et al. 2020 (several positives); DCL after Yeh et al. 2022;
+KCL after Koromilas et al. 2024; alignment and uniformity after Wang and Isola 2020.
 """
 
 from collections.abc import Callable

@@ -1,10 +1,9 @@
 """Log-mel spectrogram of one-second segments, in batches and inside the compiled graph.
 
 A segment becomes 33 frames of 1,024 samples every 256, the first centred on its first sample; periodic Hann
-window,
-magnitude spectrum, triangular filters of unit area on the Slaney mel scale, decibels below the segment's
-maximum,
-scaled to [-1, 1]. Essentia's FrameGenerator/Windowing/Spectrum/MelBands computes the same frame by frame.
+window, magnitude spectrum, triangular filters of unit area on the Slaney mel scale, decibels below the
+segment's maximum, scaled to [-1, 1]. Essentia's FrameGenerator/Windowing/Spectrum/MelBands computes the same
+frame by frame.
 """
 
 import math
@@ -77,8 +76,8 @@ class LogMelSpectrogram(keras.layers.Layer):
         dynamic_range_db: floor below the segment's maximum.
         scale: map [-dynamic_range_db, 0] dB to [-1, 1]; otherwise decibels come out.
 
-    Always computes in float32 whatever the precision of the network: 80 dB do not fit half precision.
-    No gradient passes: nothing before it is learnt.
+    Always computes in float32 whatever the precision of the network: 80 dB do not fit half precision. No
+    gradient passes: nothing before it is learnt.
     """
 
     def __init__(self, f_min=160.0, f_max=4000.0, n_mels=256, dynamic_range_db=80.0, scale=True, **kwargs):

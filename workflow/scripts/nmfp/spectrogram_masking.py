@@ -1,8 +1,7 @@
 """Spectrogram masking: one mask for the whole batch, drawn on the host, applied in the graph.
 
 Cutout is one rectangle centred anywhere with sides between 1/10 and 1/2.5 of each axis; horizontal a band of
-5 to 19 mel
-bins; vertical 5 to 15 frames (Chang et al. 2021, after SpecAugment and Cutout).
+5 to 19 mel bins; vertical 5 to 15 frames (Chang et al. 2021, after SpecAugment and Cutout).
 """
 
 import numpy as np

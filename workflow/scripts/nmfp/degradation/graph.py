@@ -2,10 +2,9 @@
 float32.
 
 Peak normalisation in between only scales what the next step scales again, so it is done once, at the end.
-Responses come
-as spectra computed once, so a convolution costs one forward and one inverse FFT. Only the last
-`SEGMENT_SAMPLES` samples
-are kept: the transform may be as short as lets the wrapped end fall on what is dropped.
+Responses come as spectra computed once, so a convolution costs one forward and one inverse FFT. Only the last
+`SEGMENT_SAMPLES` samples are kept: the transform may be as short as lets the wrapped end fall on what is
+dropped.
 """
 
 import keras
@@ -21,8 +20,7 @@ def fft_size(past: int) -> int:
     segment.
 
     The linear convolution is 2 (past + segment) - 1 samples long; what lies beyond the transform wraps to its
-    beginning
-    and must not reach the segment, which starts at `past`.
+    beginning and must not reach the segment, which starts at `past`.
     """
     return max(2 * SEGMENT_SAMPLES + past, 2 * past + SEGMENT_SAMPLES)
 

@@ -15,9 +15,9 @@ from nmfp.training.sampling import Grid
 class Step(NamedTuple):
     """What one step uses. N anchors, M = N x positives rows of positives, anchor by anchor.
 
-    chunk, anchor_start: int64 (N,). positive_chunk, positive_start: int64 (M,), samples in the chunk.
-    noise, noise_start, room, microphone: int64 (M,), recording and first sample in it. snr_db: float32 (M,).
-    keep, fill: float32 (n_mels, 33).
+    chunk, anchor_start: int64 (N,). positive_chunk, positive_start: int64 (M,), samples in the chunk. noise,
+    noise_start, room, microphone: int64 (M,), recording and first sample in it. snr_db: float32 (M,). keep,
+    fill: float32 (n_mels, 33).
     """
 
     chunk: np.ndarray

@@ -60,10 +60,8 @@ def epoch_batches(seed: int, epoch: int, grid: Grid, anchors: int) -> np.ndarray
     """The batches of an epoch: int64 (steps, anchors), rows of `grid`.
 
     Every segment appears once, and as many as complete the last batch appear a second time. The segments of a
-    batch come
-    from different tracks where that is possible, else from different chunks where that is possible, else they
-    are spread as
-    evenly as can be. The same (seed, epoch) gives the same batches.
+    batch come from different tracks where that is possible, else from different chunks where that is
+    possible, else they are spread as evenly as can be. The same (seed, epoch) gives the same batches.
 
     Raises:
         NmfpError: fewer segments than anchors.
