@@ -91,7 +91,7 @@ def test_fingerprinter_loads_and_insists_on_its_weights(trained, tmp_path):
     with pytest.raises(NmfpError, match="does not hold the weights"):
         load_fingerprinter(tmp_path)
     (tmp_path / "fingerprinter.weights.h5").write_bytes(b"broken")
-    with pytest.raises(NmfpError, match="does not fit the network"):
+    with pytest.raises(NmfpError, match="is not the file that"):
         load_fingerprinter(tmp_path)
 
 
