@@ -7,6 +7,7 @@ counted from 0 and ranges exclude their end.
 
 import contextlib
 import errno
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,17 @@ TRACK_COLUMNS = ["id", "row_start", "row_end", "samples", "sha256", "status", "r
 INFO_KEYS = ("rows", "dimension", "dtype", "model", "model_digest", "hop_samples", "tracks", "sha256")
 DTYPES = ("float32", "float16")
 NORM_TOLERANCE = 1e-3
+# What numpy raises on .npy files that are damaged or that somebody made to be (found by fuzzing)
+NPY_ERRORS = (
+    ValueError,
+    OSError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,14 @@ def open_fingerprints(folder: str | Path) -> Fingerprints:
     folder = Path(folder)
     info = read_info(folder / "database.json", INFO_KEYS)
     rows, dimension = info["rows"], info["dimension"]
+    if not all(type(info[key]) is int for key in ("rows", "dimension", "tracks", "hop_samples")):
+        raise NmfpError(
+            f"{folder / 'database.json'} is damaged: its counts are no whole numbers; make it again."
+        )
+    if info["dtype"] not in DTYPES:
+        raise NmfpError(
+            f"{folder / 'database.json'}: dtype is {info['dtype']!r}; known are {', '.join(DTYPES)}."
+        )
     vectors = load_array(folder / "database.npy", (rows, dimension), info["dtype"])
     silent = np.asarray(load_array(folder / "silent.npy", (rows,), "bool"))
     tracks = read_csv(folder / "tracks.csv", TRACK_COLUMNS, text=("id", "sha256", "status", "reason"))
@@ -88,7 +108,7 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise NmfpError(f"{path} does not exist.") from None
-    except (ValueError, OSError, EOFError) as error:
+    except NPY_ERRORS as error:
         raise NmfpError(f"{path} is damaged ({error}); delete it and run again.") from None
     if array.shape != shape or array.dtype != np.dtype(dtype):
         raise NmfpError(
@@ -104,7 +124,12 @@ def check_ranges(tracks: pd.DataFrame, rows: int, path: Path) -> None:
     Raises:
         NmfpError: they are not; names the file and the first track at fault.
     """
-    start, end = tracks["row_start"].to_numpy(np.int64), tracks["row_end"].to_numpy(np.int64)
+    try:
+        start, end = tracks["row_start"].to_numpy(np.int64), tracks["row_end"].to_numpy(np.int64)
+    except (ValueError, TypeError, OverflowError):
+        raise NmfpError(
+            f"{path}: row_start and row_end must be whole numbers; delete it and run again."
+        ) from None
     before = np.concatenate([[0], end[:-1]])
     wrong = np.flatnonzero((start < before) | (end < start) | (end > rows))
     if wrong.size:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from nmfp.database import full_disk_explained, unit_length
+from nmfp.database import NPY_ERRORS, full_disk_explained, unit_length
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_json, sha256_file, write_csv, write_json, write_npy
 from nmfp.model_folder import read_model
@@ -207,7 +207,7 @@ def read_fingerprints(path: str | Path, dimension: int | None = None) -> tuple[n
     path = Path(path)
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except NPY_ERRORS as error:
         raise NmfpError(
             f"{path} cannot be read as .npy ({error}); fingerprint the recording again."
         ) from None
@@ -228,7 +228,7 @@ def read_fingerprints(path: str | Path, dimension: int | None = None) -> tuple[n
         return vectors, np.zeros(len(vectors), bool)
     try:
         silent = np.load(flags, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except NPY_ERRORS as error:
         raise NmfpError(f"{flags} cannot be read ({error}); fingerprint the recording again.") from None
     if silent.dtype != bool or silent.shape != (len(vectors),):
         raise NmfpError(f"{flags} does not belong to {path}; fingerprint the recording again.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nmfp.database import TRACK_COLUMNS, check_ranges
+from nmfp.database import NPY_ERRORS, TRACK_COLUMNS, check_ranges
 from nmfp.errors import NmfpError
 from nmfp.files import read_csv, read_json
 from nmfp.fingerprint_folder import npy_files, read_fingerprints
@@ -58,7 +58,7 @@ def from_memmap(path: str | Path, dimension: int) -> Reference:
                     f"{path} is no array of {dimension} float32 numbers a row, as the queries are."
                 )
             vectors = vectors.reshape(-1, dimension)
-    except (OSError, ValueError, EOFError) as error:
+    except NPY_ERRORS as error:
         raise NmfpError(f"{path} cannot be read as a memmap ({error}); name database.npy.") from None
     if vectors.ndim != 2 or vectors.shape[1] != dimension or vectors.dtype not in (np.float32, np.float16):
         raise NmfpError(
