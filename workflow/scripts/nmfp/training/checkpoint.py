@@ -1,6 +1,7 @@
 """The state of a training run in one file that is whole or absent: weights, optimiser, random state, epoch
 and history."""
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -35,20 +36,35 @@ def save(path: Path, model: Contrast, epoch: int, history: list[dict]) -> None:
         np.savez(f, meta=meta, **arrays)
 
 
+@contextlib.contextmanager
+def _explained(path: Path):
+    try:
+        yield
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise NmfpError(
+            f"{path} is no usable checkpoint ({error}); delete it to train from the beginning."
+        ) from None
+
+
+def finished_epochs(path: Path) -> int:
+    """How many epochs a state has behind it.
+
+    Raises:
+        NmfpError: the file is damaged.
+    """
+    with _explained(path), np.load(path, allow_pickle=False) as stored:
+        return int(json.loads(stored["meta"].tobytes())["epoch"])
+
+
 def restore(path: Path, model: Contrast) -> tuple[int, list[dict]]:
     """Load a state into a compiled model with a built optimiser; return finished epochs and history.
 
     Raises:
         NmfpError: the file is damaged or of another network.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            meta = json.loads(stored["meta"].tobytes())
-            values = {name: stored[name] for name in state_variables(model)}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise NmfpError(
-            f"{path} is no usable checkpoint ({error}); delete it to train from the beginning."
-        ) from None
+    with _explained(path), np.load(path, allow_pickle=False) as stored:
+        meta = json.loads(stored["meta"].tobytes())
+        values = {name: stored[name] for name in state_variables(model)}
     for name, variable in state_variables(model).items():
         variable.assign(values[name])
     return meta["epoch"], meta["history"]

@@ -108,15 +108,11 @@ def train(
     step.compile(optimizer=optimizer)
     done, history = 0, []
     saved = work / "checkpoint.npz"
-    if saved.is_file():
+    if saved.is_file() and checkpoint.finished_epochs(saved) > epochs:
+        log.warning("%s is further than the %d epochs asked for; training starts over", saved, epochs)
+    elif saved.is_file():
         done, history = checkpoint.restore(saved, step)
         log.info("taking up after epoch %d of %d", done, epochs)
-        if done > epochs:
-            log.warning(
-                "the checkpoint is %d epochs on, more than the %d asked for; its weights are taken",
-                done,
-                epochs,
-            )
     if done < epochs:
         log.info(
             "%d segments, %d steps an epoch, %d epochs, %s, Keras on %s",
