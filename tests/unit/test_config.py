@@ -27,7 +27,7 @@ def paper():
 @pytest.mark.parametrize("name", ["config", "archive", "demo", "test"])
 def test_shipped_configurations_are_valid(paper, name):
     config = merge(paper, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
-    assert cfg.validate_config(config) is config
+    assert cfg.validate_config(config) == config
     cfg.load_models(config["models"])
 
 
@@ -117,3 +117,9 @@ def test_folder_state_notices_what_comes_goes_and_changes(tmp_path):
     assert cfg.folder_state(str(tmp_path)) == states[-1]
     os.remove(song)
     assert cfg.folder_state(str(tmp_path)) == states[0]
+
+
+def test_the_order_of_keys_makes_no_difference(paper):
+    turned = yaml.safe_load(yaml.safe_dump(paper, sort_keys=True))
+    assert repr(cfg.validate_config(paper)) == repr(cfg.validate_config(turned))
+    assert list(turned) != list(paper)

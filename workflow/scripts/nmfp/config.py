@@ -19,7 +19,9 @@ class ConfigError(NmfpError):
 
 
 def validate_config(config: dict) -> dict:
-    """Check an experiment's configuration against its schema and against itself; return it.
+    """Check an experiment's configuration against its schema and against itself; return it with its keys in order.
+
+    In order, because Snakemake compares the text of params: where a file writes its keys must not make results stale.
 
     Raises:
         ConfigError: names the first offending key and says what it may be.
@@ -94,7 +96,7 @@ def _split_off_identification(config: dict) -> tuple[dict, dict]:
             raise ConfigError(f"{key} is not set: write --config queries=DIR database=DB.")
         if not Path(str(value)).exists():
             raise ConfigError(f"{key}: {value} does not exist; correct the path.")
-    return rest, {key: str(value) for key, value in asked.items()}
+    return rest, {key: str(value) for key, value in asked.items()}return _in_order(config)
 
 
 def load_models(names: list[str], folder: Path = CONFIG / "models") -> dict[str, dict]:
@@ -115,7 +117,7 @@ def load_model(name: str, schema: dict, folder: Path) -> dict:
         raise ConfigError(f"models: {name!r} has no file config/models/{name}.yaml; there are {known}.")
     model = fill_defaults(_load_yaml(path) or {}, schema)
     _check(model, schema, f"config/models/{name}.yaml")
-    return model
+    return _in_order(model)
 
 
 def fill_defaults(value: object, schema: dict) -> object:
@@ -144,6 +146,12 @@ def folder_state(folder: str) -> str:
                 [os.path.relpath(os.path.join(base, name), folder), status.st_size, status.st_mtime_ns]
             )
     return digest(sorted(entries))
+
+
+def _in_order(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return value
 
 
 def _load_yaml(path: Path) -> dict:
