@@ -74,7 +74,7 @@ def validate_config(config: dict) -> dict:
             f"evaluation.query_segments: {longest} segments do not fit into queries of"
             f" {config['queries']['seconds']} s (queries.seconds)."
         )
-    return config
+    return _in_order(config)
 
 
 def _split_off_identification(config: dict) -> tuple[dict, dict]:
@@ -96,7 +96,7 @@ def _split_off_identification(config: dict) -> tuple[dict, dict]:
             raise ConfigError(f"{key} is not set: write --config queries=DIR database=DB.")
         if not Path(str(value)).exists():
             raise ConfigError(f"{key}: {value} does not exist; correct the path.")
-    return rest, {key: str(value) for key, value in asked.items()}return _in_order(config)
+    return rest, {key: str(value) for key, value in asked.items()}
 
 
 def load_models(names: list[str], folder: Path = CONFIG / "models") -> dict[str, dict]:
