@@ -10,7 +10,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test test-fast test-crash test-cluster slurm-profile slurm-resume lint format lock clean
+.PHONY: help setup demo test test-fast test-long test-crash test-cluster slurm-profile slurm-resume lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,10 +43,13 @@ demo: setup ## the whole pipeline on the embedded corpus; ends with the hit rate
 	@echo "Report: $(CURDIR)/results/demo/report/report.html"
 
 test: setup ## every test a contributor needs (at most 20 minutes on two cores)
-	$(BIN)/python -m pytest tests -m "not crash and not cluster"
+	$(BIN)/python -m pytest tests -m "not crash and not cluster and not long"
 
 test-fast: setup ## only the tests that take seconds
-	$(BIN)/python -m pytest tests -m "not crash and not cluster and not slow"
+	$(BIN)/python -m pytest tests -m "not crash and not cluster and not long and not slow"
+
+test-long: setup ## the paper's data from miniature archives, and updates of a database, end to end
+	$(BIN)/python -m pytest tests -m long
 
 test-crash: setup ## kill -9 and full disks
 	$(BIN)/python -m pytest tests -m crash

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from conftest import ROOT, snakemake
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 
 def read(path):

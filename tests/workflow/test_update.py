@@ -10,7 +10,7 @@ from nmfp.audio import write_wav
 from nmfp.files import write_csv
 from small_corpus import noisy_tones
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 INDEX = "results/test/index/test/ivfpq/index.faiss"
 
 
