@@ -1,7 +1,7 @@
 """What a user sees when the configuration is wrong: one sentence, before anything runs."""
 
 import pytest
-from conftest import snakemake
+from workflow_runs import snakemake
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
-from conftest import snakemake
+from workflow_runs import snakemake
 
 STRANGE = 'it\'s "quoted" $HOME & ünïcode 音.flac'
 

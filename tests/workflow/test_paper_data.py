@@ -8,7 +8,7 @@ import pandas as pd
 import paper_world as world
 import pytest
 import soundfile
-from conftest import ROOT, snakemake
+from workflow_runs import ROOT, snakemake
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 

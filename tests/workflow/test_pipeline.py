@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, snakemake
+from workflow_runs import ROOT, snakemake
 
 pytestmark = pytest.mark.slow
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import snakemake
 from nmfp.audio import write_wav
 from nmfp.files import write_csv
 from small_corpus import noisy_tones
+from workflow_runs import snakemake
 
 pytestmark = pytest.mark.long
 INDEX = "results/test/index/test/ivfpq/index.faiss"
