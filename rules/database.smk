@@ -34,7 +34,7 @@ rule merge:
         version=VERSION["merge"],
         dtype=config["fingerprints"]["dtype"],
         failure_budget=config["dataset"]["failure_budget"],
-        work=f"{FINGERPRINTS}/{{model}}/{{corpus}}/work/merge",
+        work=f"{FINGERPRINTS}/{{model}}/{{corpus}}/progress/merge",
     script:
         "../workflow/scripts/merge.py"
 

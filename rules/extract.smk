@@ -35,6 +35,6 @@ rule extract:
         version=VERSION["extract"],
         engine=config["fingerprints"]["engine"],
         batch=config["fingerprints"]["batch"],
-        work=f"{FINGERPRINTS}/{{model}}/{{corpus}}/work/{{n}}",
+        work=f"{FINGERPRINTS}/{{model}}/{{corpus}}/progress/{{n}}",
     script:
         "../workflow/scripts/extract.py"

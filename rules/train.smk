@@ -2,7 +2,7 @@
 
 INPUTS   data/{train,validation}/audio.npy, data/degradations/train/, config/models/<model>.yaml
 OUTPUTS  models/<model>/: config.yaml, model.json (digest), fingerprinter.weights.h5, fingerprinter.xml/.bin (OpenVINO),
-         history.csv; checkpoints and TensorBoard logs in models/<model>/work/<key>/, which survive a kill
+         history.csv; checkpoints and TensorBoard logs in models/<model>/progress/<key>/, which survive a kill
 """
 
 
@@ -46,6 +46,6 @@ rule train:
         seed=config["seed"],
         model=lambda wildcards: MODEL_CONFIGS[wildcards.model],
         degradations=lambda wildcards: f"{DATA}/degradations/train",
-        work=f"{MODELS}/{{model}}/work",
+        work=f"{MODELS}/{{model}}/progress",
     script:
         "../workflow/scripts/train.py"

@@ -17,7 +17,7 @@ def main(snakemake):
         gone = 0
         for folder in map(Path, snakemake.params.folders):
             paths = [Path(path) for path in snakemake.input.fingerprints if Path(path).parent == folder]
-            work = folder.parent / "work" / "compact"
+            work = folder.parent / "progress" / "compact"
             with sole_writer(work):
                 finish(work, folder)
                 for path in paths:
