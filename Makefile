@@ -69,9 +69,13 @@ slurm-profile: ## link profiles/slurm, so that `snakemake --profile slurm` works
 slurm-resume: setup ## go on after a killed main process: wait for its jobs, unlock, rerun (ARGS="--configfile ...", WAIT=--cancel)
 	$(BIN)/python workflow/scripts/slurm_resume.py $(WAIT) -- --profile profiles/slurm $(ARGS)
 
-lint: setup ## ruff, snakefmt, snakemake --lint
+lint: setup ## ruff, snakefmt, snakemake --lint, hadolint, shellcheck
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck envs/install_sox.sh tests/cluster/install_slurm.sh .ci/run
+	@for recipe in containers/*.def; do \
+	  sed -n '/^%post/,/^%environment/{/^%/!p}' $$recipe | $(BIN)/shellcheck --shell=sh - || exit 1; done
 	$(BIN)/snakemake --lint --quiet rules --configfile config/demo.yaml
 
 format: setup ## rewrite the code in the house's format

@@ -15,6 +15,9 @@ else
   exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
-$run apt-get -o DPkg::Lock::Timeout=300 update -qq \
-  && $run apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends sox libsox-fmt-mp3 >/dev/null \
-  || { echo "SoX could not be installed: run  sudo sh -c '$command'  and then make again." >&2; exit 1; }
+apt=(apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+if ! { $run "${apt[@]}" update -qq \
+  && $run "${apt[@]}" install -y -qq --no-install-recommends sox libsox-fmt-mp3 >/dev/null; }; then
+  echo "SoX could not be installed: run  sudo sh -c '$command'  and then make again." >&2
+  exit 1
+fi

@@ -10,7 +10,7 @@ if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt=(apt-get -o DPkg::Lock::Timeout=550 -qq)
+apt=(apt-get -o DPkg::Lock::Timeout=550 -o Acquire::Retries=3 -qq)
 # a file that forbids package scripts to start services: only the programs are wanted
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
