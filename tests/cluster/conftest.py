@@ -25,7 +25,7 @@ def cluster():
         yield cluster
     finally:
         left = cluster.sandbox.stop()
-        print(f"killed at the end: {left}")
+    assert not left, f"these outlived SLURM's daemons and had to be killed: {left}"
 
 
 @pytest.fixture(scope="session")
