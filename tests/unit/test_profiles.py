@@ -81,6 +81,15 @@ def test_traps_of_the_executor_are_avoided():
     assert SLURM["set-resource-scopes"]["gpu"] == "local"
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_tables_of_the_whole_paper_count_by_content(profile):
+    """Files above the limit are compared by time alone: an update would train the model again."""
+    name = "full/000/000002.mp3"
+    row = f"{name},results/paper/data/music/audio/{name}.wav,database,2160000,{0:064x},ok,\n"
+    files_of_fma = 106_574 + 25_000
+    assert 2 * files_of_fma * len(row) < PROFILES[profile]["max-checksum-file-size"]
+
+
 def test_a_site_sets_partition_and_account_first():
     first = next(iter(SLURM))
     assert first == "default-resources" and next(iter(SLURM[first])) == "slurm_partition"
