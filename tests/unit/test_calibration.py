@@ -15,7 +15,6 @@ from nmfp.calibration import (
     tradeoff,
     upper_bound,
 )
-from nmfp.errors import NmfpError
 from nmfp.files import write_json
 from search_world import rule
 
@@ -123,10 +122,13 @@ def test_wrong_answers_that_are_accepted_are_counted():
     assert best["wrong_accept_rate"] == pytest.approx(0.5, abs=0.05)
 
 
-def test_no_unknown_queries_is_a_sentence():
+def test_no_unknown_queries_support_no_rate():
     known = answers(np.random.default_rng(0), 5, True)
-    with pytest.raises(NmfpError, match="queries.unknown_count"):
-        calibrate(known, known[:0], [0.1], 1)
+    table = calibrate(known, known[:0], [0.1], 1)
+    assert sorted(set(table["query_segments"])) == [1, 19] and len(table) == 2 * 3
+    assert not table["supported"].any() and not table["chosen"].any() and table["threshold"].isna().all()
+    assert set(table["reason"]) == {"0 unknown recordings calibrate; 0.1 needs at least 29"}
+    assert tradeoff(known, known[:0], {}, 1).empty
 
 
 def test_tradeoff_is_monotone_and_ends_at_the_corners():

@@ -52,6 +52,7 @@ FIGURES = {
     ),
     "scores": lambda rng: plots.scores_figure({"a": analysis(rng)}, {"a": analysis(rng, False)}),
     "no_unknown": lambda rng: plots.scores_figure({"a": analysis(rng)}, {"a": analysis(rng, False)[:0]}),
+    "none_outside": lambda rng: plots_detail.det_figure({"a": pd.DataFrame(columns=["query_seconds"])}, {}),
     "match": lambda rng: plots.match_figure(
         rng.integers(-9000, 9000, 16_000).astype(np.int16), np.zeros(40_000, np.int16), 1.0, 2.5, 2.4, "track"
     ),

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaincinv
 
-from nmfp.errors import NmfpError
 from nmfp.files import generator
 from nmfp.hit_rates import hits, seconds_of
 
@@ -94,17 +93,14 @@ def calibrate(known: pd.DataFrame, unknown: pd.DataFrame, rates: list[float], se
             threshold,
         measured_false_accept_rate and its upper bound, true_accept_rate (right track and accepted),
         wrong_accept_rate (another track and accepted), unknown_recordings, unknown_sequences, reason, chosen
-        (the statistic of highest true-accept rate on the half that calibrates).
-
-    Raises:
-        NmfpError: there are no unknown queries.
+        (the statistic of highest true-accept rate on the half that calibrates). Without unknown queries no rate is
+        supported.
     """
-    if unknown.empty:
-        raise NmfpError("There are no unknown queries; set queries.unknown_count to calibrate a threshold.")
     known_half, unknown_half = halves(known["query_id"], seed), halves(unknown["query_id"], seed)
     right = hits(known)["track"].to_numpy()
     rows = []
-    for length in sorted(set(unknown["seq_len"]) & set(known["seq_len"])):
+    lengths = set(known["seq_len"]) if unknown.empty else set(unknown["seq_len"]) & set(known["seq_len"])
+    for length in sorted(lengths):
         k, u = (known["seq_len"] == length).to_numpy(), (unknown["seq_len"] == length).to_numpy()
         recordings = [unknown["query_id"][u & half].nunique() for half in (unknown_half, ~unknown_half)]
         for rate in rates:

@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from nmfp.plots import INK, STYLE
+from nmfp.plots import INK, STYLE, empty_figure
 
 # one hue from light to dark: longer queries are darker
 LENGTH_COLOURS = ["#a9cfe6", "#6aaed6", "#3787c0", "#125ea6", "#08306b"]
@@ -34,7 +34,11 @@ def det_figure(curves: dict[str, pd.DataFrame], operating: dict[str, pd.DataFram
         operating: rows of calibration.calibrate of each run, by the same labels; chosen thresholds become
             points.
     """
-    count = max(len(curves), 1)
+    if all(curve.empty for curve in curves.values()):
+        return empty_figure(
+            "There were no queries of music outside the database: nothing can be accepted falsely."
+        )
+    count = len(curves)
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
             1, count, figsize=(1.8 + 4.2 * count, 4.7), squeeze=False, sharey=True, layout="constrained"
