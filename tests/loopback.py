@@ -23,7 +23,7 @@ class LoopbackServer(http.server.ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list[dict]] = {}
         self.pause = 0.0  # seconds between blocks of 256 KiB
-        self.log: list[tuple[str, str, int]] = []  # path, Range header, bytes of content sent
+        self.log: list[tuple[str, str, int]] = []  # path, Range header, bytes of the answer
 
     def address(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -74,13 +74,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         cut = fault.get("cut")
         body = body if cut is None else body[:cut]
+        # before the bytes are: whoever has them all may look at once
+        self.server.log.append((path, self.headers.get("Range", ""), len(body)))
         try:
             for begin in range(0, len(body), 1 << 18):
                 self.wfile.write(body[begin : begin + (1 << 18)])
                 time.sleep(self.server.pause)
         except (BrokenPipeError, ConnectionResetError):
             pass
-        self.server.log.append((path, self.headers.get("Range", ""), len(body)))
         if cut is not None or "endless" in fault:
             self.close_connection = True
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from workflow_runs import ROOT, snakemake
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def read(path):
@@ -40,7 +40,7 @@ def test_paper_from_download_to_hit_rates(server, tmp_path):
     assert f"{sum(map(len, archives.values())):,} bytes" in plan.output
     assert plan.jobs["download"] == len(archives) + 2
 
-    run = snakemake(tmp_path, configfile=config, timeout=1800)
+    run = snakemake(tmp_path, configfile=config, timeout=600)
     assert run.returncode == 0, run.output[-6000:]
     assert server.sent("fma_full.zip") == len(archives["fma_full"])
     assert ("fma_full.zip", f"bytes={cut}-", len(archives["fma_full"]) - cut) in server.log
@@ -119,7 +119,7 @@ def test_archive_of_the_paper_from_download_to_hit_rates(server, tmp_path):
         dataset={"source": "archive", "keep_archives": False},
         queries={"count": None},
     )
-    run = snakemake(tmp_path, configfile=config, timeout=1800)
+    run = snakemake(tmp_path, configfile=config, timeout=600)
     assert run.returncode == 0, run.output[-6000:]
     assert not (tmp_path / "disk/archives/nmfp_archive.tar.xz").exists(), "keep_archives is false"
     provenance = read(tmp_path / "results/archive/data/queries/provenance.csv")
@@ -148,7 +148,7 @@ def test_plan_of_the_whole_paper_says_bytes_and_disk(tmp_path):
     run = snakemake(tmp_path, "--dry-run", configfile=ROOT / "config/config.yaml")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert run.returncode == 0, run.output[-3000:]
-    assert "Data still to fetch: 989,901,757,289 bytes (921.9 GiB)" in run.output
+    assert "Data still to fetch for this experiment: 989,901,757,289 bytes (921.9 GiB)" in run.output
     assert "1,979,803,514,578 bytes" in run.output and "free there:" in run.output
     assert "Not counted, since nobody published a size: mit_survey, openair, microphones" in run.output
     # computing time, so that a busy machine does not count
@@ -168,7 +168,8 @@ def test_published_weights_are_fetched_and_imported(server, tmp_path):
         f"weights_{name}": world.zipped({f"nmfp-{name}/{member}": data for member, data in content.items()})
         for name in ("triplet", "multiposcon")
     }
-    table = world.write_sources(tmp_path / "sources.tsv", server, archives)
+    everything = (*world.EXPECTED, "fma_metadata")
+    table = world.write_sources(tmp_path / "sources.tsv", server, archives, placed=everything)
     config = world.write_config(tmp_path / "paper.yaml", table, tmp_path / "disk")
     run = snakemake(tmp_path, "weights", configfile=config)
     assert run.returncode == 0, run.output[-6000:]
