@@ -1,5 +1,7 @@
 """Queries: four variants of an excerpt, and a table from which they can be made again."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +107,26 @@ def test_order_and_threads_change_nothing(tracks, recordings, tmp_path):
         four.sort_values("id", ignore_index=True), one.sort_values("id", ignore_index=True)
     )
     assert files_of(four) == content
+
+
+def test_memory_does_not_depend_on_the_length_of_a_track(recordings, tmp_path):
+    samples = 10 * 3600 * 8000  # ten hours, 576 MB; the file is sparse
+    path = tmp_path / "long.wav"
+    write_wav(path, noise(1, 10))
+    header = bytearray(path.read_bytes()[:44])
+    header[4:8], header[40:44] = (n.to_bytes(4, "little") for n in (36 + 2 * samples, 2 * samples))
+    with path.open("wb") as f:
+        f.write(header)
+        f.truncate(44 + 2 * samples)
+    tracks = pd.DataFrame({"id": ["long"], "path": [str(path)], "samples": [samples], "sha256": ["h"]})
+    tracemalloc.start()
+    try:
+        table = make(tracks, recordings, tmp_path / "out", per_track=3, threads=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert table["start_sample"].max() > 1_000_000
+    assert peak < 20e6
 
 
 def test_another_track_changes_no_query(tracks, recordings, tmp_path):
