@@ -1,10 +1,12 @@
 import copy
 import os
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from nmfp import config as cfg
+from nmfp.datasets.sources import needed_rows, read_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,19 +42,23 @@ def test_folder_example_differs_from_a_valid_one_only_in_its_folders(paper, tmp_
     cfg.validate_config(config)
 
 
-def leaves(tree, schema, prefix=()):
-    for key, value in tree.items():
-        part = schema["properties"][key]
-        if isinstance(value, dict) and "properties" in part:
-            yield from leaves(value, part, (*prefix, key))
-        else:
-            yield (*prefix, key)
+def schema(name):
+    return yaml.safe_load((ROOT / f"config/schemas/{name}.schema.yaml").read_text())
 
 
-def test_every_key_of_the_schema_has_a_default_and_a_line_in_the_manual(paper):
-    schema = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
-    manual = (ROOT / "config/README.md").read_text()
+def keys(part, prefix=""):
+    """Every key of a schema that holds a value, written as in the manual; sections hold keys."""
+    for key, child in part["properties"].items():
+        assert child.get("additionalProperties", False) is not True, key
+        if "properties" in child:
+            yield from keys(child, f"{prefix}{key}.")
+            continue
+        yield f"{prefix}{key}"
+        if isinstance(named := child.get("additionalProperties"), dict):
+            yield from keys(named, f"{prefix}{key}.<name>.")
 
+
+def test_every_key_of_the_schema_has_a_default(paper):
     def compare(part, tree, prefix):
         if "properties" not in part:
             return
@@ -62,9 +68,25 @@ def test_every_key_of_the_schema_has_a_default_and_a_line_in_the_manual(paper):
             if isinstance(tree[key], dict):
                 compare(child, tree[key], f"{prefix}{key}.")
 
-    compare(schema, paper, "")
-    for path in leaves(paper, schema):
-        assert f"`{'.'.join(path)}`" in manual, path
+    compare(schema("config"), paper, "")
+
+
+def test_the_manual_explains_every_key_once_and_no_other():
+    manual = (ROOT / "config/README.md").read_text()
+    experiment, model = manual.split("\n## Models\n")
+    for name, part in (("config", experiment), ("model", model)):
+        explained = re.findall(r"^\| `([a-z_.<>]+)` \| \S", part, flags=re.MULTILINE)
+        assert sorted(explained) == sorted(keys(schema(name)))
+
+
+def test_the_manual_gives_the_budget_of_the_whole_run():
+    budget = (ROOT / "config/README.md").read_text().split("\n## The paper's run: disk and time\n")[1]
+    sources = read_sources(ROOT / "config/sources.tsv")
+    paper = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    rows = [sources[name] for name in needed_rows(paper["dataset"], sources)]
+    fetched = sum(row.bytes_about or 0 for row in rows) / 2**30
+    told = int(re.search(r"about (\d+) GiB", budget)[1])
+    assert fetched <= told < 1.01 * fetched
 
 
 @pytest.mark.parametrize(
