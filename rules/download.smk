@@ -73,7 +73,7 @@ rule unpack:
         f"{LOGS}/unpack/{{source}}.log",
     conda:
         "../envs/cpu.yaml"
-    threads: 16  # bzip2 unpacks 7 MB/s a core
+    threads: 16  # bzip2 unpacks 20 MB/s a core
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
@@ -197,7 +197,9 @@ if config["dataset"]["source"] == "archive":
             runtime=60,
         params:
             version=VERSION["list_archive"],
+            check_counts=config["dataset"]["fma"]["check_counts"],
             downloads=lambda wildcards: DOWNLOADS,
+            table=SOURCE_TABLE,
         script:
             "../workflow/scripts/list_archive.py"
 

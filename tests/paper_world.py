@@ -185,9 +185,9 @@ EXPECTED = {
     "openair": "train=3 test=1",
     "aachen_air": "train=3 test=1",
     "microphones": "train=8 test=2",
-    "nafp_mini": "noise_train=1 noise_test=1 room_train=1 room_test=1",
-    "nmfp_archive": "noise_train=1 noise_test=1 room_train=2 room_test=1 microphone_train=1"
-    " microphone_test=1",
+    "nafp_mini": "train=8 validation=2 queries=2 noise_train=1 noise_test=1 room_train=1 room_test=1",
+    "nmfp_archive": "train=8 queries=6 noise_train=1 noise_test=1 room_train=2 room_test=1"
+    " microphone_train=1 microphone_test=1",
 }
 CHECKSUMS = {"fma_medium": "sha1", "fma_full": "sha1", "tut_development_1": "md5", "aachen_air": "sha256"}
 

@@ -55,7 +55,10 @@ def test_microphones_at_multiples_of_60_degrees_split_by_microphone(tmp_path):
     test = {sets.microphone_name(tmp_path / row[1]) for row in rows if row[2] == "test"}
     assert test == PUBLISHED_TEST
     sets.check_counts(rows, {"train": 564, "test": 144}, "microphones")
-    with pytest.raises(NmfpError, match="gives 564 train recordings, but sources.tsv expects train=565"):
+    sentence = (
+        "gives 564 train recordings, but sources.tsv expects train=565.*dataset.fma.check_counts to false"
+    )
+    with pytest.raises(NmfpError, match=sentence):
         sets.check_counts(rows, {"train": 565}, "microphones")
 
 

@@ -161,6 +161,16 @@ def test_too_many_bytes_are_refused(server, source, tmp_path, endless):
     assert visible(tmp_path / "archives") == []
 
 
+def test_a_size_that_is_known_roughly_ends_what_has_no_end(server, source, content, tmp_path):
+    rough = dataclasses.replace(source, size=None, size_about=len(content) - len(content) // 50)
+    server.faults[PATH] = [{"endless": 5_000_000}]
+    with pytest.raises(dl.DownloadError, match="sends more than the"):
+        fetch(rough, tmp_path)
+    assert visible(tmp_path / "archives") == []
+    fetch(rough, tmp_path)
+    assert archive_path(tmp_path, source).read_bytes() == content
+
+
 def test_longer_part_is_begun_again(source, content, tmp_path):
     part = part_path(archive_path(tmp_path, source))
     part.parent.mkdir(parents=True)

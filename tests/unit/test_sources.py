@@ -105,6 +105,15 @@ def test_needed_rows_follow_the_configuration(dataset):
         src.rows_of({"a": sources["openair"]}, "tut_development")
 
 
+def test_plan_says_what_does_not_fit(tmp_path, monkeypatch):
+    rows = [row(name=n, set=n, file=f"{n}.zip", address=f"http://x/{n}", size=str(2**30)) for n in "ab"]
+    sources = src.read_sources(write(tmp_path / "s.tsv", rows))
+    for free, fits in ((4 * 2**30, True), (3 * 2**30, False)):
+        monkeypatch.setattr(src, "free_bytes", lambda path, free=free: free)
+        text = src.describe_plan(["a", "b"], sources, tmp_path / "downloads")
+        assert ("does not fit, 1.0 GiB are missing" in text) is not fits
+
+
 def test_plan_counts_what_is_left(tmp_path):
     table = write(
         tmp_path / "s.tsv",
@@ -126,7 +135,7 @@ def test_plan_counts_what_is_left(tmp_path):
     (archives / "a.zip.part").write_bytes(bytes(400))
     (archives / "b.zip").write_bytes(bytes(500))
     text = src.describe_plan(["a", "b"], sources, downloads)
-    assert "Data still to fetch: 600 bytes" in text and "2,100 bytes" in text
+    assert "Data still to fetch for this experiment: 600 bytes" in text and "2,100 bytes" in text
 
     (downloads / "receipts").mkdir()
     for name in "ab":

@@ -1,13 +1,19 @@
 """The music of the paper's archive: training chunks and the queries' tracks (rule list_archive)."""
 
-from nmfp.datasets.archive import list_music
-from nmfp.datasets.sources import set_folder
+from nmfp.datasets.archive import count_music, list_music
+from nmfp.datasets.sources import check_count, expected_of, read_sources, set_folder
 from nmfp.files import script_log, write_csv
 
 
 def main(snakemake):
     with script_log(snakemake.log[0]):
-        write_csv(snakemake.output.files, list_music(set_folder(snakemake.params.downloads, "nmfp_archive")))
+        params = snakemake.params
+        folder = set_folder(params.downloads, "nmfp_archive")
+        if params.check_counts:
+            expected = expected_of(read_sources(params.table), "nmfp_archive")
+            for what, (key, found) in count_music(folder).items():
+                check_count(f"{folder} holds {found} {what}", found, expected, key)
+        write_csv(snakemake.output.files, list_music(folder))
 
 
 if __name__ == "__main__":

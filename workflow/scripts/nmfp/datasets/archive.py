@@ -42,6 +42,17 @@ def list_music(folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FILE_COLUMNS)
 
 
+def count_music(folder: str | Path) -> dict[str, tuple[str, int]]:
+    """What the archive's music consists of: the key in sources.tsv and the number of .wav files."""
+    root = find_root(folder)
+    parts = {
+        "training chunks": ("train", "music/train"),
+        "degraded queries": ("queries", QUERIES),
+        "tracks of queries": ("queries", "music/test/database"),
+    }
+    return {what: (key, len(find_audio(root / below, ".wav"))) for what, (key, below) in parts.items()}
+
+
 def list_degradations(folder: str | Path, degradation: str) -> list[tuple[str, str, str, str]]:
     """Noise, room or microphone recordings; the archive splits them itself."""
     base = find_root(folder) / "degradation" / DEGRADATION_FOLDERS[degradation]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nmfp.datasets.fma import FILE_COLUMNS, find_audio
+from nmfp.datasets.sources import check_count
 from nmfp.errors import NmfpError
 from nmfp.files import atomic
 
@@ -167,13 +168,7 @@ def check_counts(
     for row in rows:
         found[row[2]] += _header(Path(row[1]))[2] if channels else 1
     for role, n in found.items():
-        wanted = expected.get(f"{prefix}{role}")
-        if wanted is not None and n != wanted:
-            raise NmfpError(
-                f"{set_name} gives {n} {role} recordings, but sources.tsv expects {prefix}{role}={wanted}:"
-                " complete the set, correct the table, or set dataset.fma.check_counts to false to take what"
-                " there is."
-            )
+        check_count(f"{set_name} gives {n} {role} recordings", n, expected, f"{prefix}{role}")
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:

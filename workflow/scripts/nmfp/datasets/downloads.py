@@ -165,11 +165,12 @@ def _check_space(source: Source, archive: Path, part: Path, spare_bytes: int) ->
 def _transfer(curl: str, address: str, source: Source, part: Path, pauses, sleep, lock: int) -> None:
     """Bring `part` to its full length from one address, over as many tries as that takes."""
     waits = iter(pauses)
+    limit = source.bytes_at_most
     while True:
         before = _length(part)
         if source.size is not None and before == source.size:
             return
-        if source.size is not None and before > source.size:
+        if limit is not None and before > limit:
             part.unlink()  # a longer file is another file: begin again
             before = 0
         code, status, kind, message = _run_curl(curl, address, source, part, lock)
@@ -180,11 +181,9 @@ def _transfer(curl: str, address: str, source: Source, part: Path, pauses, sleep
                 f" {gib(free_bytes(part.parent))} free in {part.parent}): free some space, or point"
                 f" paths.downloads to a larger disk; a rerun goes on at {after:,} bytes."
             )
-        if code == _FILE_TOO_LARGE or (source.size is not None and after > source.size):
+        if code == _FILE_TOO_LARGE or (limit is not None and after > limit):
             part.unlink(missing_ok=True)
-            raise _NextAddress(
-                f"{address} sends more than the {source.size:,} bytes of {source.file}; deleted."
-            )
+            raise _NextAddress(f"{address} sends more than the {limit:,} bytes of {source.file}; deleted.")
         if after and not _has_head(part, source.archive):
             part.unlink()
             raise _NextAddress(
@@ -234,8 +233,9 @@ def _run_curl(curl: str, address: str, source: Source, part: Path, lock: int) ->
     # a connection that has gone quiet for two minutes is given up and tried again
     command += ["--speed-limit", "1", "--speed-time", "120", "--continue-at", "-", "--output", str(part)]
     command += ["--write-out", "%{http_code} %{content_type}"]
-    if source.size is not None:
-        command += ["--max-filesize", str(source.size)]
+    limit = source.bytes_at_most
+    if limit is not None:
+        command += ["--max-filesize", str(limit)]
     process = subprocess.Popen(
         [*command, address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=[lock]
     )
@@ -245,7 +245,7 @@ def _run_curl(curl: str, address: str, source: Source, part: Path, lock: int) ->
             bar.initial = bar.n = _length(part)
             while process.poll() is None:
                 bar.update(_length(part) - bar.n)
-                if source.size is not None and bar.n > source.size:
+                if limit is not None and bar.n > limit:
                     process.kill()  # a server that sends without end would fill the disk
                 try:
                     process.wait(timeout=0.5)

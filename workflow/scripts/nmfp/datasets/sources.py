@@ -49,6 +49,13 @@ class Source:
         """Exact size where it is known, the published rounded one otherwise."""
         return self.size if self.size is not None else self.size_about
 
+    @property
+    def bytes_at_most(self) -> int | None:
+        """A longer file is another file: the exact size, or the published one and what rounding may have hidden."""
+        if self.size is None and self.size_about is not None:
+            return self.size_about + self.size_about // 20
+        return self.size
+
     def content_key(self) -> list:
         """What the downloaded bytes depend on: not the address, since a mirror holds the same file."""
         return [self.file, self.size, self.checksum_kind, self.checksum]
@@ -152,6 +159,24 @@ def expected_of(sources: dict[str, Source], set_name: str) -> dict[str, int]:
     return {key: n for s in sources.values() if s.set == set_name for key, n in s.expected.items()}
 
 
+def check_count(subject: str, found: int, expected: dict[str, int], key: str) -> None:
+    """Hold a number of files against the table.
+
+    Args:
+        subject: what was counted, the beginning of the sentence: "/disk/fma_full holds 3 mp3 files".
+        expected: the counts of the set (`expected_of`); a key that it lacks is not checked.
+
+    Raises:
+        NmfpError: another number is expected; says both and what to do.
+    """
+    wanted = expected.get(key)
+    if wanted is not None and found != wanted:
+        raise NmfpError(
+            f"{subject}, but sources.tsv expects {key}={wanted}: complete the set (delete its receipts to have it"
+            " unpacked again), correct the table, or set dataset.fma.check_counts to false to take what there is."
+        )
+
+
 def rows_of(sources: dict[str, Source], set_name: str) -> list[str]:
     """Names of the rows that make up a set.
 
@@ -240,12 +265,17 @@ def describe_plan(names: list[str], sources: dict[str, Source], downloads: str |
             fetch += max(0, size - (part.stat().st_size if part.is_file() else 0))
     if not (fetch or unpack or unknown or by_hand):
         return ""
+    needed, free = fetch + unpack, free_bytes(downloads)
     lines = [
-        f"Data still to fetch: {fetch:,} bytes ({gib(fetch)}). Disk needed in {downloads}, unpacked files"
-        f" included: {fetch + unpack:,} bytes ({gib(fetch + unpack)}); free there:"
-        f" {gib(free_bytes(downloads))}. paths.downloads may name another disk; what results/ needs"
-        " stands in docs/paper_data.md."
+        f"Data still to fetch for this experiment: {fetch:,} bytes ({gib(fetch)}). Disk needed in {downloads},"
+        f" unpacked files included: {needed:,} bytes ({gib(needed)}); free there: {gib(free)}. paths.downloads may"
+        " name another disk; what results/ needs stands in config/README.md."
     ]
+    if needed > free:
+        lines.append(
+            f"That does not fit, {gib(needed - free)} are missing: free some space, or point paths.downloads to a"
+            " larger disk; with dataset.keep_archives false each archive is deleted once it is unpacked."
+        )
     if unknown:
         lines.append(f"Not counted, since nobody published a size: {', '.join(unknown)}.")
     for name in by_hand:
