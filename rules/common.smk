@@ -5,6 +5,10 @@ Corpora are sets of 8 kHz tracks with one purpose: train, validation, database, 
 each query set (queries_clean, queries_clean_shifted, queries_degraded, queries_degraded_shifted, unknown_...).
 """
 
+from pathlib import Path
+
+from nmfp.files import sha256_file
+
 EXPERIMENT = f"results/{config['experiment']}"
 DATA = f"{EXPERIMENT}/data"
 MODELS = f"{EXPERIMENT}/models"
@@ -18,6 +22,7 @@ BENCHMARKS = f"{EXPERIMENT}/benchmarks"
 COLLECTIONS = ["music", "noise", "room", "microphone"]
 DEGRADATIONS = ["noise", "room", "microphone"]
 QUERY_SETS = ["queries", "unknown"]
+SPLIT_CORPORA = ["train", "validation", "database", *QUERY_SETS]
 VARIANTS = ["clean", "clean_shifted", "degraded", "degraded_shifted"]
 QUERY_CORPORA = [f"{s}_{v}" for s in QUERY_SETS for v in VARIANTS]
 
@@ -58,6 +63,23 @@ def fingerprint_partitions(suffix):
         )
 
     return names
+
+
+def corpus_table(corpus):
+    """The table of a corpus as an input; whoever takes an ancient one has params.listed as well.
+
+    split_music writes all its tables again whenever music comes, goes or changes. Their time therefore says nothing, and
+    their content does: Snakemake looks at the params of all who read them when split_music, a checkpoint, is done.
+    """
+    table = f"{DATA}/{corpus}/tracks.csv"
+    return ancient(table) if corpus in SPLIT_CORPORA else table
+
+
+def listed(corpus):
+    """Digest of the table of one of SPLIT_CORPORA; None for another corpus, and where it is still to be made."""
+    table = Path(f"{DATA}/{corpus}/tracks.csv")
+    known = corpus in SPLIT_CORPORA and table.exists()
+    return sha256_file(table) if known else None
 
 
 def partition_size(corpus):

@@ -13,7 +13,7 @@ rule merge:
         silent=fingerprint_partitions("silent.npy"),
         tables=fingerprint_partitions("csv"),
         infos=fingerprint_partitions("json"),
-        tracks=f"{DATA}/{{corpus}}/tracks.csv",
+        tracks=lambda wildcards: corpus_table(wildcards.corpus),
         model=f"{MODELS}/{{model}}/model.json",
     output:
         fingerprints=f"{FINGERPRINTS}/{{model}}/{{corpus}}/database.npy",
@@ -32,6 +32,7 @@ rule merge:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         version=VERSION["merge"],
+        listed=lambda wildcards: listed(wildcards.corpus),
         dtype=config["fingerprints"]["dtype"],
         failure_budget=config["dataset"]["failure_budget"],
         work=f"{FINGERPRINTS}/{{model}}/{{corpus}}/progress/merge",

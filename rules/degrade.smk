@@ -7,7 +7,7 @@ OUTPUTS  data/{queries,unknown}/provenance.csv and, for each of the four variant
 
 checkpoint partition_tracks:
     input:
-        table=f"{DATA}/{{corpus}}/tracks.csv",
+        table=lambda wildcards: corpus_table(wildcards.corpus),
     output:
         lists=directory(f"{DATA}/{{corpus}}/partitions"),
     log:
@@ -20,6 +20,7 @@ checkpoint partition_tracks:
         runtime=10,
     params:
         version=VERSION["partition"],
+        listed=lambda wildcards: listed(wildcards.corpus),
         size=lambda wildcards: partition_size(wildcards.corpus),
     script:
         "../workflow/scripts/partition.py"
@@ -27,7 +28,8 @@ checkpoint partition_tracks:
 
 rule degrade:
     input:
-        tracks=f"{DATA}/{{query_set}}/tracks.csv",
+        # ancient: a track that comes, goes or changes is a matter of the lists, and those of before keep their bytes
+        tracks=ancient(f"{DATA}/{{query_set}}/tracks.csv"),
         list=f"{DATA}/{{query_set}}/partitions/{{n}}.csv",
         noise=f"{DATA}/degradations/test/noise.npy",
         noise_table=f"{DATA}/degradations/test/noise.csv",
@@ -48,7 +50,7 @@ rule degrade:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        version=VERSION["degrade"],
+        version=[VERSION["convert"], VERSION["degrade"]],
         seed=config["seed"],
         data=lambda wildcards: DATA,
         queries={

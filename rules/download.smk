@@ -205,7 +205,7 @@ if config["dataset"]["source"] == "archive":
 
     rule archive_queries:
         input:
-            tracks=f"{DATA}/queries/tracks.csv",
+            tracks=corpus_table("queries"),
         output:
             provenance=f"{DATA}/queries/provenance.csv",
             degraded_shifted=f"{DATA}/queries_degraded_shifted/tracks.csv",
@@ -218,7 +218,8 @@ if config["dataset"]["source"] == "archive":
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 120 * attempt,
         params:
-            version=VERSION["archive_queries"],
+            version=[VERSION["convert"], VERSION["archive_queries"]],
+            listed=lambda wildcards: listed("queries"),
             seconds=config["queries"]["seconds"],
             downloads=lambda wildcards: DOWNLOADS,
         script:

@@ -28,7 +28,7 @@ rule search:
         ),
         provenance=lambda wildcards: f"{DATA}/{wildcards.corpus.split('_')[0]}/provenance.csv",
         query_tracks=f"{DATA}/{{corpus}}/tracks.csv",
-        database_tracks=f"{DATA}/database/tracks.csv",
+        database_tracks=corpus_table("database"),
     output:
         analysis=f"{EVALUATION}/{{model}}/{{index}}/{{corpus}}/analysis.csv",
     log:
@@ -43,6 +43,7 @@ rule search:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         version=VERSION["search"],
+        listed=lambda wildcards: listed("database"),
         database=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/database",
         queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}",
         nprobe=index_setting("nprobe", None),

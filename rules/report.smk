@@ -19,7 +19,7 @@ rule report:
         ),
         histories=expand(f"{MODELS}/{{model}}/history.csv", model=config["models"]),
         provenance=f"{DATA}/queries/provenance.csv",
-        tracks=f"{DATA}/database/tracks.csv",
+        tracks=corpus_table("database"),
         room=f"{DATA}/degradations/test/room.npy",
         room_table=f"{DATA}/degradations/test/room.csv",
         calibrations=expand(
@@ -103,6 +103,7 @@ rule report:
         runtime=30,
     params:
         version=VERSION["report"],
+        listed=lambda wildcards: listed("database"),
         runs=evaluated_runs("queries"),
         seed=config["seed"],
         resamples=config["evaluation"]["resamples"],

@@ -6,15 +6,17 @@ OUTPUTS  data/{train,validation,database,queries,unknown}/tracks.csv, data/{trai
 """
 
 
-rule split_music:
+# a checkpoint, so that its readers are looked at again when it is done (corpus_table in common.smk)
+checkpoint split_music:
     input:
         tracks=f"{DATA}/music/tracks.csv",
     output:
-        train=f"{DATA}/train/tracks.csv",
-        validation=f"{DATA}/validation/tracks.csv",
-        database=f"{DATA}/database/tracks.csv",
-        queries=f"{DATA}/queries/tracks.csv",
-        unknown=f"{DATA}/unknown/tracks.csv",
+        # update: a split that fails, or is killed, leaves the tables of before, and nobody has to start over without them
+        train=update(f"{DATA}/train/tracks.csv"),
+        validation=update(f"{DATA}/validation/tracks.csv"),
+        database=update(f"{DATA}/database/tracks.csv"),
+        queries=update(f"{DATA}/queries/tracks.csv"),
+        unknown=update(f"{DATA}/unknown/tracks.csv"),
     log:
         f"{LOGS}/split_music.log",
     localrule: True
@@ -37,7 +39,7 @@ rule split_music:
 
 rule pack_chunks:
     input:
-        tracks=f"{DATA}/{{training_corpus}}/tracks.csv",
+        tracks=lambda wildcards: corpus_table(wildcards.training_corpus),
     output:
         audio=f"{DATA}/{{training_corpus}}/audio.npy",
         chunks=f"{DATA}/{{training_corpus}}/chunks.csv",
@@ -51,7 +53,8 @@ rule pack_chunks:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        version=VERSION["pack_chunks"],
+        version=[VERSION["convert"], VERSION["pack_chunks"]],
+        listed=lambda wildcards: listed(wildcards.training_corpus),
         seed=config["seed"],
         chunks_per_track=config["dataset"]["training_chunks_per_track"],
     script:
@@ -79,14 +82,3 @@ rule pack_degradations:
         test_share=config["dataset"]["folder"]["test_share"],
     script:
         "../workflow/scripts/pack_degradations.py"
-
-
-# `snakemake tables && snakemake` after music came or went: Snakemake compares by content what was made in an earlier
-# call only, and within one call it would train again on unchanged tables
-rule tables:
-    input:
-        expand(
-            f"{DATA}/{{corpus}}/tracks.csv",
-            corpus=["train", "validation", "database", "queries", "unknown"],
-        ),
-    localrule: True
