@@ -28,6 +28,7 @@ checkpoint split_music:
     params:
         version=VERSION["split_music"],
         seed=config["seed"],
+        registry=f"{DATA}/split.registry.csv",
         shares=config["dataset"]["folder"],
         queries={
             k: config["queries"][k]

@@ -87,6 +87,7 @@ class Workflow:
             "split_music",
             {"tracks": self.data / "music" / "tracks.csv"},
             {name: self.data / name / "tracks.csv" for name in corpora},
+            registry=self.data / "split.registry.csv",
             seed=27,
             shares=SHARES,
             queries=queries,

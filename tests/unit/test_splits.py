@@ -41,6 +41,35 @@ def test_a_new_track_moves_no_other():
     assert (after[:300] == before).all()
 
 
+def test_later_music_joins_the_database_and_nobody_moves(tmp_path):
+    registry = tmp_path / "split.registry.csv"
+
+    def again(tracks, shares=SHARES, seed=27):
+        corpora = splits.split_music(tracks, shares, seed, LONG, None, None, registry)
+        return {role: ids(corpora[role]) for role in splits.MUSIC_ROLES}
+
+    first, remembered = again(music(20)), registry.read_bytes()
+    assert again(music(20)) == first and registry.read_bytes() == remembered
+    newcomers = music(30, prefix="new")
+    grown = again(pd.concat([newcomers, music(20)], ignore_index=True))
+    assert grown == {**first, "database": first["database"] | ids(newcomers)}
+    assert again(music(20)) == first
+    # who was here before has the place of before; a collection of strangers, other shares or seeds start over
+    left = music(20)[music(20)["id"].isin(first["train"] | set(sorted(first["database"])[1:]))]
+    assert again(left)["train"] == first["train"] and not again(left)["unknown"]
+    assert again(music(20)) == first
+    assert all(again(music(20, prefix="other")).values())
+    assert again(music(20), seed=28)["train"] != first["train"]
+    assert len(again(music(20), {**SHARES, "train": 0.8})["train"]) > len(first["train"])
+
+
+def test_a_split_that_fails_is_not_remembered(tmp_path):
+    registry = tmp_path / "split.registry.csv"
+    with pytest.raises(NmfpError, match=r"queries\.count asks for 50"):
+        splits.split_music(music(20), SHARES, 27, LONG, 50, None, registry)
+    assert not registry.exists()
+
+
 def test_order_does_not_matter_and_seed_does():
     tracks = music(200)
     first = split(tracks)

@@ -25,6 +25,7 @@ def main(snakemake):
             seconds_to_samples(queries["seconds"]) + seconds_to_samples(queries["max_shift_seconds"]),
             queries["count"],
             queries["unknown_count"],
+            params.registry,
         )
         for name, table in corpora.items():
             write_csv(snakemake.output[name], table)

@@ -7,11 +7,12 @@ others where they are.
 import logging
 import math
 import re
+from pathlib import Path
 
 import pandas as pd
 
 from nmfp.errors import NmfpError
-from nmfp.files import key_to_entropy
+from nmfp.files import digest, key_to_entropy, read_csv, write_csv
 from nmfp.segments import SAMPLE_RATE
 
 log = logging.getLogger("nmfp")
@@ -20,6 +21,7 @@ CORPORA = ["train", "validation", "database", "queries", "unknown"]
 # What a corpus of a small collection has at least, of its expected size.
 LEAST_SHARE = 0.75
 MUSIC_ROLES = ["train", "validation", "unknown", "database"]
+REGISTRY_COLUMNS = ["id", "role", "key"]
 
 
 def uniform(seed: int, purpose: str, name: str) -> float:
@@ -87,6 +89,39 @@ def _fill(roles: pd.Series, places: pd.Series, bounds: dict[str, tuple[float, fl
             roles[distance.idxmin()] = role
 
 
+def recall_roles(tracks: pd.DataFrame, known: dict[str, str]) -> pd.DataFrame:
+    """Tracks whose role is `any` get the one of an earlier split; those that it did not know join the database.
+
+    Never training: a new training track means a new model, and with it every fingerprint anew.
+
+    Args:
+        tracks: columns `id, role`.
+        known: role by id; where none of these tracks is left, nothing is recalled.
+    """
+    free = tracks["role"] == "any"
+    new = free & ~tracks["id"].isin(known.keys())
+    if new[free].all():
+        return tracks
+    if new.any():
+        log.info("%d new tracks join the database", new.sum())
+    return tracks.assign(role=tracks["role"].mask(free, tracks["id"].map(known).fillna("database")))
+
+
+def read_registry(path: str | Path | None, key: str) -> dict[str, str]:
+    """Role by id as remembered by a split of this key; nothing where there was none."""
+    if path is None or not Path(path).exists():
+        return {}
+    table = read_csv(path, REGISTRY_COLUMNS, text=tuple(REGISTRY_COLUMNS))
+    table = table[table["key"] == key]
+    return dict(zip(table["id"], table["role"], strict=True))
+
+
+def write_registry(path: str | Path, roles: dict[str, str], key: str) -> None:
+    """Remember the roles for the next split."""
+    rows = [(name, role, key) for name, role in roles.items()]
+    write_csv(path, pd.DataFrame(rows, columns=REGISTRY_COLUMNS))
+
+
 def draw(
     tracks: pd.DataFrame,
     count: int | None,
@@ -133,6 +168,7 @@ def split_music(
     minimum_samples: int,
     query_count: int | None,
     unknown_count: int | None,
+    registry: str | Path | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The corpora of an experiment: disjoint, but for the queries, which are tracks of the database.
 
@@ -141,6 +177,8 @@ def split_music(
             `query` is a track of the database that is among the queries whoever else is drawn.
         shares, seed: as `assign_roles`.
         minimum_samples: length that a query's track needs.
+        registry: file that keeps the roles of tracks without a given one, so that music which comes later joins
+            the database. Other shares or another seed assign all roles anew.
 
     Raises:
         NmfpError: as `assign_roles` and `draw`, or a corpus without which nothing works is empty.
@@ -148,7 +186,10 @@ def split_music(
     tracks = tracks.reset_index(drop=True)
     asked_first = tracks["role"] == "query"
     tracks.loc[asked_first, "role"] = "database"
-    tracks["role"] = assign_roles(tracks, shares, seed)
+    free = tracks["role"] == "any"
+    key = digest(shares, seed)
+    known = read_registry(registry, key)
+    tracks["role"] = assign_roles(recall_roles(tracks, known), shares, seed)
     corpora = {role: tracks[tracks["role"] == role] for role in MUSIC_ROLES}
     for role in ("train", "database"):
         if corpora[role].empty:
@@ -158,6 +199,11 @@ def split_music(
     first = frozenset(tracks["id"][asked_first])
     corpora["queries"] = draw(corpora["database"], query_count, minimum_samples, seed, "queries", first)
     corpora["unknown"] = draw(corpora["unknown"], unknown_count, minimum_samples, seed, "unknown")
+    # only now: a split that fails is none that later music has to fit
+    if registry is not None and free.any():
+        write_registry(
+            registry, {**known, **dict(zip(tracks["id"][free], tracks["role"][free], strict=True))}, key
+        )
     return corpora
 
 
