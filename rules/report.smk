@@ -1,7 +1,7 @@
 """Everything a reader wants to see, in one folder.
 
 INPUTS   evaluation/**/{hit_rates,analysis}.csv, models/<model>/history.csv, query and database audio
-OUTPUTS  report/{hit_rates,accuracy,breakdowns}.csv, report/{hit_rates,training,match,scores,det,breakdowns}.svg,
+OUTPUTS  report/{hit_rates,accuracy,breakdowns,indexes}.csv, report/{hit_rates,training,match,scores,det,breakdowns}.svg,
          report/{tables,misses}.html; report.html by `snakemake --report`
 """
 
@@ -18,6 +18,14 @@ rule report:
             f"{EVALUATION}/{{run}}/analysis.csv", run=evaluated_runs("unknown")
         ),
         histories=expand(f"{MODELS}/{{model}}/history.csv", model=config["models"]),
+        indexes=expand(
+            f"{INDEX}/{{model}}/{{index}}/trained.json",
+            model=config["models"],
+            index=config["evaluation"]["indexes"],
+        ),
+        databases=expand(
+            f"{FINGERPRINTS}/{{model}}/database/database.json", model=config["models"]
+        ),
         provenance=f"{DATA}/queries/provenance.csv",
         tracks=corpus_table("database"),
         room=f"{DATA}/degradations/test/room.npy",
@@ -74,6 +82,12 @@ rule report:
             caption="../workflow/report/accuracy.rst",
             category="Hit rates",
             labels={"what": "ranks and time errors (table)"},
+        ),
+        indexes=report(
+            f"{REPORT}/indexes.csv",
+            caption="../workflow/report/indexes.rst",
+            category="Tables",
+            labels={"what": "indexes, and how far the database has outgrown them"},
         ),
         tables=report(
             f"{REPORT}/tables.html",

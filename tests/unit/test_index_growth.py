@@ -1,11 +1,18 @@
 """A grown database: the index goes on from its rows, and is the same as one filled from the start."""
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
-from nmfp import index
-from nmfp.index_growth import advise, grown_from, keep
+import report
+from nmfp import index, pages
+from nmfp.files import write_json
+from nmfp.hit_rates import COLUMNS
+from nmfp.index_growth import grown_from, keep
+
+HIT_RATES = pd.DataFrame(columns=COLUMNS)
 
 
 def vectors(rows: int) -> np.ndarray:
@@ -70,6 +77,19 @@ def test_what_does_not_fit_is_filled_from_the_first_row(quantisers, tmp_path, ch
     assert fill(folder, array, trained, empty)[0] == 0
 
 
-def test_training_again_is_advised_at_four_times_the_size():
-    assert advise({"rows": 100}, 399) == ""
-    assert "grown from 100 to 400" in advise({"rows": 100}, 400)
+def test_the_report_advises_to_train_again_at_four_times_the_size(tmp_path):
+    trained, database = (
+        tmp_path / "index/m/ivf/trained.json",
+        tmp_path / "fingerprints/m/database/database.json",
+    )
+    write_json(trained, {"resolved": "IVF8,Flat", "rows": 100})
+    for rows, advised in ((399, False), (400, True)):
+        write_json(database, {"rows": rows})
+        table = report.index_growth(SimpleNamespace(indexes=[str(trained)], databases=[str(database)]))
+        row = table.iloc[0]
+        assert row[["model", "index", "factory"]].tolist() == ["m", "ivf", "IVF8,Flat"]
+        assert row[["trained_rows", "rows", "growth"]].tolist() == [100, rows, rows / 100]
+        sections = report.tables(HIT_RATES, *[pd.DataFrame({"order": []})] * 3, table)
+        html = pages.tables_page(sections)
+        assert ("grown from 100 to 400" in html) == advised
+        assert (f"--forcerun {trained.with_suffix('.faiss')} " in row["advice"]) == advised

@@ -32,7 +32,7 @@ def main(snakemake):
             filled.ntotal,
             len(vectors) - before,
         )
-        if advice := advise(trained, len(vectors)):
+        if advice := advise(trained["rows"], len(vectors), snakemake.input.trained):
             log.warning("%s", advice)
         described = index.describe(trained["factory"], trained["resolved"], info)
         index.write(path, filled, {**described, "trained_sha256": trained["sha256"]})

@@ -10,6 +10,7 @@ from nmfp.breakdowns import accuracy, breakdowns, decay_times, describe_queries
 from nmfp.calibration import tradeoff
 from nmfp.files import read_csv, read_json, script_log, write_csv, write_text
 from nmfp.hit_rates import COLUMNS, hits, read_analysis, seconds_of
+from nmfp.index_growth import GROWTH_COLUMNS, growth
 from nmfp.segments import HOP_SAMPLES, SAMPLE_RATE, SEGMENT_SAMPLES, seconds_to_samples
 
 CONTEXT_SECONDS = 3
@@ -86,7 +87,7 @@ def describe_miss(answer: pd.Series) -> dict:
     }
 
 
-def tables(hit_rates, accuracies, divided, calibrations) -> list[tuple]:
+def tables(hit_rates, accuracies, divided, calibrations, indexes) -> list[tuple]:
     """The sections of tables.html."""
     names = {"track": "right track", "near": "right within 0.5 s", "exact": "exactly the right row"}
     sections = [
@@ -122,6 +123,13 @@ def tables(hit_rates, accuracies, divided, calibrations) -> list[tuple]:
             divided.drop(columns="order"),
             [*RUN, "by", "group"],
         ),
+        (
+            "Indexes",
+            "The fingerprints in the database when the index's quantisers were trained, and now. New tracks are "
+            "added to the index without training it again; from four times the size on, training is advised.",
+            indexes,
+            ["model", "index", "factory", "advice"],
+        ),
         ("All hit rates", "One row a run, criterion and query length.", hit_rates, [*RUN, "criterion"]),
     ]
     return sections
@@ -135,6 +143,13 @@ def by_run(runs: pd.DataFrame, parts: list[pd.DataFrame]) -> pd.DataFrame:
             pd.concat([pd.DataFrame([run] * len(part), columns=RUN, index=part.index), part], axis=1)
         )
     return pd.concat(named, ignore_index=True)
+
+
+def index_growth(inputs) -> pd.DataFrame:
+    """How far the database has outgrown each index that was searched."""
+    rows = {Path(path).parents[1].name: read_json(path)["rows"] for path in inputs.databases}
+    grown = [growth(path, rows[Path(path).parents[1].name]) for path in inputs.indexes]
+    return pd.DataFrame(grown, columns=GROWTH_COLUMNS)
 
 
 def query_groups(inputs) -> pd.DataFrame:
@@ -197,7 +212,10 @@ def main(snakemake):
 
         accuracies = by_run(runs, [accuracy(analysis) for analysis in analyses])
         write_csv(outputs.accuracy, accuracies)
-        sections = tables(hit_rates, accuracies, divided, by_run(runs[tested], list(operating.values())))
+        indexes = index_growth(inputs)
+        write_csv(outputs.indexes, indexes)
+        calibrated = by_run(runs[tested], list(operating.values()))
+        sections = tables(hit_rates, accuracies, divided, calibrated, indexes)
         write_text(outputs.tables, pages.tables_page(sections))
         misses = [describe_miss(answer) for _, answer in worst_misses(analyses[0]).iterrows()]
         write_text(outputs.misses, pages.misses_page(misses))

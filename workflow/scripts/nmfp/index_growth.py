@@ -23,6 +23,7 @@ log = logging.getLogger("nmfp")
 LAST = "last"
 # A database that has grown so far has lists and codes that its quantisers were not trained for
 RETRAIN_GROWTH = 4
+GROWTH_COLUMNS = ["model", "index", "factory", "trained_rows", "rows", "growth", "advice"]
 
 
 def grown_from(path: Path, trained: dict, vectors: np.ndarray) -> faiss.Index | None:
@@ -63,13 +64,38 @@ def keep(path: Path) -> None:
         shutil.rmtree(last)
 
 
-def advise(trained: dict, rows: int) -> str:
-    """A sentence when the database has grown so far that training again is advised, else nothing."""
-    if not trained.get("rows") or rows < RETRAIN_GROWTH * trained["rows"]:
+def growth(trained: str | Path, rows: int) -> dict:
+    """How far the database has outgrown an index: a row of report/indexes.csv, keys GROWTH_COLUMNS.
+
+    Args:
+        trained: index/<model>/<index>/trained.json.
+        rows: fingerprints in the database now.
+    """
+    path, known = Path(trained), read_json(trained)
+    values = (
+        path.parents[1].name,
+        path.parent.name,
+        known["resolved"],
+        known["rows"],
+        rows,
+        round(rows / known["rows"], 2),
+        advise(known["rows"], rows, path.with_suffix(".faiss")),
+    )
+    return dict(zip(GROWTH_COLUMNS, values, strict=True))
+
+
+def advise(trained_rows: int, rows: int, quantisers: str | Path) -> str:
+    """A sentence when the database has grown so far that training again is advised, else nothing.
+
+    Args:
+        trained_rows, rows: fingerprints in the database when the index was trained, and now.
+        quantisers: trained.faiss.
+    """
+    if rows < RETRAIN_GROWTH * trained_rows:
         return ""
     return (
-        f"The database has grown from {trained['rows']} to {rows} fingerprints since the index was trained; "
-        "delete trained.faiss to train it again."
+        f"The database has grown from {trained_rows} to {rows} fingerprints since this index was trained; "
+        f"to train it again, add --forcerun {quantisers} to your call of snakemake."
     )
 
 

@@ -31,6 +31,6 @@ VERSION = {
     "search": 1,
     "hit_rates": 1,
     "calibrate": 1,
-    "report": 1,
+    "report": 2,
     "identify": 1,
 }
