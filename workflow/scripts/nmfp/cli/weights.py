@@ -9,6 +9,8 @@ from nmfp.cli.parser import add_common, new_command
 from nmfp.cli.status import OK, UsageError
 from nmfp.errors import NmfpError
 
+# The table that lies in config/ of the repository, reached through the package so that an installed `nmfp` has it too
+SOURCES = Path(__file__).parents[1] / "sources.tsv"
 # Names that people know the published weights by, and the set of config/sources.tsv that holds each
 PUBLISHED = ("nmfp-triplet", "nmfp-multiposcon")
 
@@ -28,19 +30,31 @@ def add_parser(commands) -> None:
         "fetch",
         run_fetch,
         "download published weights, check them, and make them usable as --model NAME",
-        "  nmfp weights fetch nmfp-triplet\n"
-        "An interrupted download goes on where it was. Nothing is fetched twice.\n",
+        "  nmfp weights fetch nmfp-triplet\n",
+        "Two networks were published with the paper: nmfp-triplet, trained with a triplet loss, and nmfp-multiposcon,\n"
+        "trained with a contrastive loss. They go to ~/.local/share/nmfp, or below the folder that the environment\n"
+        "variable NMFP_HOME names. An interrupted download goes on where it was; nothing is fetched twice.\n",
     )
-    fetch.add_argument("name", choices=PUBLISHED)
+    fetch.add_argument(
+        "name", choices=PUBLISHED, metavar="name", help="what was published: " + " or ".join(PUBLISHED)
+    )
+    fetch.add_argument(
+        "--sources",
+        metavar="FILE",
+        default=SOURCES,
+        help="table of addresses and checksums, to name a mirror (default: the one of config/sources.tsv)",
+    )
     load = new_command(
         actions,
         "import",
         run_import,
         "make weights on this disk usable as --model NAME",
-        "  nmfp weights import ~/Downloads/nmfp-triplet          ckpt-100.index, its data and config.yaml\n"
-        "  nmfp weights import results/demo/models/demo-ntxent  trained by the workflow\n",
+        "  nmfp weights import ~/Downloads/nmfp-triplet         holds ckpt-100.index, its data and config.yaml\n"
+        "  nmfp weights import results/demo/models/demo-ntxent trained by the workflow\n",
     )
-    load.add_argument("folder", help="a published checkpoint's folder, or a model's")
+    load.add_argument(
+        "folder", help="folder of a published checkpoint, or of a model that the workflow trained"
+    )
     load.add_argument("--name", help="name to use it by (default: the folder's)")
     load.add_argument("--force", action="store_true", help="replace a model of that name")
     names = new_command(actions, "list", run_list, "list the models that --model knows by name")
@@ -55,21 +69,39 @@ def run_fetch(arguments) -> int:
     if (target / "model.json").is_file():
         say(f"{arguments.name} is here already: {target}")
         return OK
-    from nmfp.config import ROOT
     from nmfp.datasets.downloads import fetch
     from nmfp.datasets.sources import archive_path, read_sources, rows_of
     from nmfp.datasets.unpacking import unpack
+    from nmfp.files import sole_writer
 
-    downloads = models_home().parent / "downloads"
-    sources = read_sources(ROOT / "config" / "sources.tsv")
-    unpacked = downloads / "unpacked" / arguments.name
-    for row in rows_of(sources, arguments.name):
-        fetch(sources[row], downloads)
-        unpack(archive_path(downloads, sources[row]), unpacked)
-    _import_published(unpacked, target)
-    shutil.rmtree(downloads)
+    sources = read_sources(arguments.sources)
+    downloads = models_home().parent / "downloads" / arguments.name
+    _make(downloads)
+    with sole_writer(downloads):
+        if not (target / "model.json").is_file():
+            unpacked = downloads / "unpacked"
+            for row in rows_of(sources, arguments.name):
+                fetch(sources[row], downloads)
+                unpack(archive_path(downloads, sources[row]), unpacked)
+            try:
+                _import_published(unpacked, target)
+            except NmfpError as error:
+                raise NmfpError(
+                    f"{error} That is what was published at the address in {arguments.sources}; to fetch it again "
+                    f"delete {downloads}."
+                ) from None
+        shutil.rmtree(downloads)
     say(f"{arguments.name} is ready: use it as --model {arguments.name}")
     return OK
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NmfpError(
+            f"{folder} cannot be made ({error.strerror}); set NMFP_HOME to a folder that can be written."
+        ) from None
 
 
 def run_import(arguments) -> int:
@@ -129,12 +161,7 @@ class _whole:
 
     def __enter__(self) -> Path:
         shutil.rmtree(self.part, ignore_errors=True)
-        try:
-            self.part.mkdir(parents=True)
-        except OSError as error:
-            raise NmfpError(
-                f"{self.part.parent} cannot be written ({error.strerror}); set NMFP_HOME to a folder that can."
-            ) from None
+        _make(self.part)
         return self.part
 
     def __exit__(self, kind, *_) -> None:

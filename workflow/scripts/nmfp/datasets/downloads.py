@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from nmfp.datasets.sources import (
+    LARGER_DISK,
     Source,
     archive_path,
     free_bytes,
@@ -157,8 +158,7 @@ def _check_space(source: Source, archive: Path, part: Path, spare_bytes: int) ->
             f"{source.name} needs {gib(needed)} in {archive.parent} ({gib(source.bytes_about)} for"
             f" {source.file} and as"
             f" much again while it is unpacked), but only {gib(free)} are free; nothing was fetched."
-            " Free some space or"
-            " point paths.downloads to a larger disk (--config 'paths={downloads: /large/disk}')."
+            f" Free some space or {LARGER_DISK}."
         )
 
 
@@ -178,8 +178,8 @@ def _transfer(curl: str, address: str, source: Source, part: Path, pauses, sleep
         if code == _WRITE_ERROR:
             raise DownloadError(
                 f"{source.file} could not be written ({os.strerror(errno.ENOSPC)};"
-                f" {gib(free_bytes(part.parent))} free in {part.parent}): free some space, or point"
-                f" paths.downloads to a larger disk; a rerun goes on at {after:,} bytes."
+                f" {gib(free_bytes(part.parent))} free in {part.parent}): free some space or"
+                f" {LARGER_DISK}; a rerun goes on at {after:,} bytes."
             )
         if code == _FILE_TOO_LARGE or (limit is not None and after > limit):
             part.unlink(missing_ok=True)

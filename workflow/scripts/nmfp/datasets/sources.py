@@ -20,6 +20,8 @@ COLUMNS = (
 ).split()
 CHECKSUM_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
 ARCHIVES = ("zip", "tar.xz")
+# what to do when there is no room
+LARGER_DISK = "point paths.downloads to a larger disk (of `nmfp weights fetch`: NMFP_HOME)"
 # what each kind of experiment is made of, by set
 _FMA = ("fma_metadata", "fma_medium", "fma_full")
 _NOISE = ("tut_development", "tut_evaluation")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from nmfp.datasets.sources import free_bytes, gib
+from nmfp.datasets.sources import LARGER_DISK, free_bytes, gib
 from nmfp.errors import NmfpError
 from nmfp.files import digest, progress
 
@@ -59,8 +59,8 @@ def unpack(archive: str | Path, folder: str | Path, threads: int = 1) -> dict:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UnpackError(
-                f"The disk of {folder} is full ({gib(free_bytes(folder))} free): free some space or point"
-                " paths.downloads to a larger disk; a rerun goes on with the members that are missing."
+                f"The disk of {folder} is full ({gib(free_bytes(folder))} free): free some space or"
+                f" {LARGER_DISK}; a rerun goes on with the members that are missing."
             ) from None
         raise
 
@@ -116,8 +116,7 @@ def _unpack_zip(archive: Path, folder: Path, threads: int) -> dict:
         if total - here + SPARE_BYTES > free_bytes(folder):
             raise UnpackError(
                 f"Unpacking {archive} takes {gib(total - here)} in {folder}, but only"
-                f" {gib(free_bytes(folder))} are free: free some space or point paths.downloads to a larger"
-                " disk."
+                f" {gib(free_bytes(folder))} are free: free some space or {LARGER_DISK}."
             )
 
         def one(pair: tuple[zipfile.ZipInfo, Path]) -> tuple[int, bool]:

@@ -50,10 +50,11 @@ def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path) -> dict:
 
 
 def find_checkpoint(folder: str | Path) -> Path:
-    """The folder at or below `folder` that holds a checkpoint and its config.yaml; `folder` itself where none
-    does."""
-    configs = sorted(Path(folder).rglob("config.yaml"))
-    return next((p.parent for p in configs if any(p.parent.glob("ckpt-*.index"))), Path(folder))
+    """The folder at or below `folder` that holds a checkpoint, and its config.yaml where any does; `folder` itself
+    where none holds one."""
+    found = sorted({path.parent for path in Path(folder).rglob("ckpt-*.index")})
+    whole = [path for path in found if (path / "config.yaml").is_file()]
+    return next(iter(whole + found), Path(folder))
 
 
 def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
