@@ -109,7 +109,7 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     except FileNotFoundError:
         raise NmfpError(f"{path} does not exist.") from None
     except NPY_ERRORS as error:
-        raise NmfpError(f"{path} is damaged ({error}); delete it and run again.") from None
+        raise NmfpError(f"{path} is damaged ({npy_problem(path, error)}); delete it and run again.") from None
     if array.shape != shape or array.dtype != np.dtype(dtype):
         raise NmfpError(
             f"{path} holds {array.dtype} {array.shape} and its .json says {dtype} {shape}; "
@@ -143,6 +143,16 @@ def unit_length(vectors: np.ndarray) -> bool:
     """Whether all rows (n, d) are finite and of length 1."""
     norms = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
     return bool(np.all(np.abs(norms - 1) < NORM_TOLERANCE))  # a NaN or infinity fails the comparison
+
+
+def npy_problem(path: Path, error: Exception) -> str:
+    """What is wrong with a file that numpy cannot read as .npy, in a few words."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    with path.open("rb") as f:
+        if f.read(6) != b"\x93NUMPY":
+            return "it is no .npy file"
+    return " ".join(str(error).split())
 
 
 @contextlib.contextmanager

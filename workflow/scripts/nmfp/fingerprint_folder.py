@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from nmfp.database import NPY_ERRORS, full_disk_explained, unit_length
+from nmfp.database import NPY_ERRORS, full_disk_explained, npy_problem, unit_length
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_json, sha256_file, write_csv, write_json, write_npy
 from nmfp.model_folder import read_model
@@ -192,6 +192,19 @@ def _claim(folder: Path, model: Path, info: dict) -> None:
     write_json(path, described)
 
 
+def model_digest_of(path: str | Path) -> str:
+    """The model that made a .npy, or a folder of them: the digest that `nmfp fingerprint` noted at or above it.
+
+    "" where nothing is noted.
+    """
+    path = Path(path).absolute()
+    for folder in (path, *path.parents):
+        note = folder / "fingerprints.json"
+        if note.is_file():
+            return str(read_json(note).get("model_digest", ""))
+    return ""
+
+
 def npy_files(folder: str | Path) -> list[Path]:
     """The .npy files of fingerprints below a folder, sorted; silent flags and unfinished files are left out."""
     found = [p for p in Path(folder).rglob("*.npy") if not p.name.endswith(".silent.npy")]
@@ -209,7 +222,7 @@ def read_fingerprints(path: str | Path, dimension: int | None = None) -> tuple[n
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except NPY_ERRORS as error:
         raise NmfpError(
-            f"{path} cannot be read as .npy ({error}); fingerprint the recording again."
+            f"{path} cannot be read as fingerprints ({npy_problem(path, error)}); `nmfp fingerprint` makes them."
         ) from None
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or vectors.dtype.itemsize > 4:
         raise NmfpError(
@@ -229,7 +242,9 @@ def read_fingerprints(path: str | Path, dimension: int | None = None) -> tuple[n
     try:
         silent = np.load(flags, allow_pickle=False)
     except NPY_ERRORS as error:
-        raise NmfpError(f"{flags} cannot be read ({error}); fingerprint the recording again.") from None
+        raise NmfpError(
+            f"{flags} cannot be read ({npy_problem(flags, error)}); fingerprint the recording again."
+        ) from None
     if silent.dtype != bool or silent.shape != (len(vectors),):
         raise NmfpError(f"{flags} does not belong to {path}; fingerprint the recording again.")
     return vectors, silent

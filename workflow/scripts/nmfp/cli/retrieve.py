@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nmfp.cli.messages import printable, say, set_up_logging
+from nmfp.cli.messages import complain, printable, say, set_up_logging
 from nmfp.cli.parser import add_common, new_command, positive
 from nmfp.cli.status import FAILED, OK, UsageError
 
@@ -16,10 +16,13 @@ def add_parser(commands) -> None:
         "find .npy fingerprints in a folder of .npy files, a memmap or an index",
         "  nmfp retrieve queries/ results/ --database-embeddings fingerprints/\n"
         "  nmfp retrieve clip.npy results/ --database-memmap results/demo/fingerprints/demo-ntxent/database/database.npy\n"
-        "  nmfp retrieve clip.npy results/ --database-index results/demo/index/demo-ntxent/flat/index.faiss\n"
-        "Writes results/results.csv. Queries and database must come from one model.\n",
+        "  nmfp retrieve clip.npy results/ --database-index results/demo/index/demo-ntxent/flat/index.faiss\n",
+        "Writes results/results.csv, with the columns of `nmfp identify --format csv`. Queries and database must\n"
+        "come from one model.\n",
     )
-    command.add_argument("query", help="a .npy file of fingerprints, or a folder of them")
+    command.add_argument(
+        "query", help="a .npy file of fingerprints (`nmfp fingerprint`), or a folder of them"
+    )
     command.add_argument("output", help="folder for results.csv")
     source = command.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -64,7 +67,10 @@ def run(arguments) -> int:
         reference = sources.from_memmap(arguments.database_memmap, dimension)
     else:
         reference = sources.from_index(arguments.database_index)
+    _insist_on_one_model(query, reference)
     output = Path(arguments.output)
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is a file; name a folder for results.csv.")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,7 +81,7 @@ def run(arguments) -> int:
             try:
                 vectors, silent = read_fingerprints(path, reference.vectors.shape[1])
             except NmfpError as error:
-                say(f"nmfp: {error}")
+                complain(error)
                 write(Result(str(path), 0, "failed", [], str(error).rstrip(".")))
                 failed += 1
                 continue
@@ -87,5 +93,18 @@ def run(arguments) -> int:
             word = "silent" if not answer.sounding else "uncalibrated" if rows else "no match"
             write(Result(str(path), answer.segments, word, rows))
     if not arguments.quiet:
-        say(f"{output / 'results.csv'}: {len(queries)} queries, {failed} failed")
+        say(f"{printable(str(output / 'results.csv'))}: {len(queries)} queries, {failed} failed")
     return FAILED if failed else OK
+
+
+def _insist_on_one_model(query: Path, reference) -> None:
+    """Refuse queries of another model than the database's; what says nothing of its model is taken on trust."""
+    from nmfp.errors import NmfpError
+    from nmfp.fingerprint_folder import model_digest_of
+
+    digest = model_digest_of(query)
+    if digest and reference.digest and digest != reference.digest:
+        raise NmfpError(
+            f"{query} was made by another model ({digest[:12]}) than {reference.folder} ({reference.digest[:12]}): their "
+            "fingerprints cannot be compared; fingerprint the queries with the database's model."
+        )

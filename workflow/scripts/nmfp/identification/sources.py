@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nmfp.database import NPY_ERRORS, TRACK_COLUMNS, check_ranges
+from nmfp.database import NPY_ERRORS, TRACK_COLUMNS, check_ranges, npy_problem
 from nmfp.errors import NmfpError
 from nmfp.files import read_csv, read_json
-from nmfp.fingerprint_folder import npy_files, read_fingerprints
+from nmfp.fingerprint_folder import model_digest_of, npy_files, read_fingerprints
 from nmfp.identification.reference import Reference
 from nmfp.matching import Bounds
 
@@ -18,6 +18,9 @@ def from_folder(folder: str | Path) -> Reference:
     Raises:
         NmfpError: there are none, one is no array of fingerprints, or their dimensions differ.
     """
+    if not Path(folder).is_dir():
+        what = "is no folder" if Path(folder).exists() else "does not exist"
+        raise NmfpError(f"{folder} {what}; name a folder that `nmfp fingerprint` has written.")
     paths = npy_files(folder)
     if not paths:
         raise NmfpError(f"{folder} holds no .npy files; `nmfp fingerprint` makes them.")
@@ -34,7 +37,7 @@ def from_folder(folder: str | Path) -> Reference:
         np.concatenate([silent for _, silent in parts]),
         Bounds((end - rows)[held], end[held]),
         names[held],
-        "",
+        model_digest_of(folder),
         Path(folder),
     )
 
@@ -59,7 +62,8 @@ def from_memmap(path: str | Path, dimension: int) -> Reference:
                 )
             vectors = vectors.reshape(-1, dimension)
     except NPY_ERRORS as error:
-        raise NmfpError(f"{path} cannot be read as a memmap ({error}); name database.npy.") from None
+        problem = npy_problem(path, error) if path.suffix == ".npy" else getattr(error, "strerror", error)
+        raise NmfpError(f"{path} cannot be read as a memmap ({problem}); name a database.npy.") from None
     if vectors.ndim != 2 or vectors.shape[1] != dimension or vectors.dtype not in (np.float32, np.float16):
         raise NmfpError(
             f"{path} holds {vectors.dtype} {vectors.shape}, the queries have {dimension} numbers a row."
@@ -71,7 +75,9 @@ def from_memmap(path: str | Path, dimension: int) -> Reference:
 
         silent = np.asarray(load_array(flags, (len(vectors),), "bool"))
     bounds, names = _tracks(path.with_name("tracks.csv"), len(vectors), str(path))
-    return Reference(vectors, silent, bounds, names, "", path.parent)
+    described = path.with_name("database.json")
+    digest = str(read_json(described).get("model_digest", "")) if described.is_file() else ""
+    return Reference(vectors, silent, bounds, names, digest, path.parent)
 
 
 def from_index(path: str | Path) -> Reference:
@@ -85,6 +91,9 @@ def from_index(path: str | Path) -> Reference:
     from nmfp import index as nn
 
     path = Path(path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise NmfpError(f"{path} {what}; name an index file (index.faiss).")
     index, info = nn.read(path, {})
     nn.set_search_parameters(index)
     database = _database_of(path, info)
@@ -97,7 +106,8 @@ def from_index(path: str | Path) -> Reference:
         return reference
     vectors = nn.decode(index)
     bounds, names = _tracks(path.with_name("tracks.csv"), len(vectors), str(path))
-    reference = Reference(vectors, np.zeros(len(vectors), bool), bounds, names, "", path.parent)
+    digest = str(info.get("model_digest", ""))
+    reference = Reference(vectors, np.zeros(len(vectors), bool), bounds, names, digest, path.parent)
     reference.index = index
     return reference
 
