@@ -143,11 +143,10 @@ def is_short(seconds: float, stated: float | None) -> bool:
 
 def _open(path: str | Path | BinaryIO) -> av.container.InputContainer:
     av.logging.set_level(None)  # errors come as exceptions; FFmpeg's own lines would fill the logs
-    path = path if hasattr(path, "read") else Path(path)
+    if hasattr(path, "read"):
+        return _open_piped(path)
+    path = Path(path)
     try:
-        if not isinstance(path, Path):
-            options = {"format_whitelist": CONTAINERS}
-            return av.open(path, options=options, metadata_errors="ignore")
         if path.is_dir():
             raise AudioError(path, "a folder, not a file")
         with path.open("rb") as f:
@@ -163,6 +162,31 @@ def _open(path: str | Path | BinaryIO) -> av.container.InputContainer:
         )
     except (av.error.FFmpegError, OSError, ValueError):
         raise AudioError(path, NOT_AUDIO) from None
+
+
+class _Piped:
+    """A stream of bytes that knows whether any came."""
+
+    def __init__(self, source: BinaryIO):
+        self._source, self.empty = source, True
+
+    def read(self, size: int) -> bytes:
+        """As the stream's own."""
+        data = self._source.read(size)
+        self.empty = self.empty and not data
+        return data
+
+    def __getattr__(self, name: str):
+        """Its other abilities are the stream's: a file on standard input can be sought in."""
+        return getattr(self._source, name)
+
+
+def _open_piped(source: BinaryIO) -> av.container.InputContainer:
+    piped = _Piped(source)
+    try:
+        return av.open(piped, options={"format_whitelist": CONTAINERS}, metadata_errors="ignore")
+    except (av.error.FFmpegError, OSError, ValueError):
+        raise AudioError(source, "nothing came" if piped.empty else NOT_AUDIO) from None
 
 
 def _audio_stream(path: str | Path, container: av.container.InputContainer) -> av.AudioStream:

@@ -3,15 +3,18 @@
 import contextlib
 import csv
 import json
-import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from nmfp.cli.audio_input import AudioInput
 from nmfp.cli.identify import add_database_option, add_rate_option
-from nmfp.cli.messages import clock, printable, say, set_up_logging
+from nmfp.cli.messages import clock, complain, printable, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
 from nmfp.cli.parser import add_common, add_engine, new_command
-from nmfp.cli.status import OK
+from nmfp.cli.status import INTERRUPTED, OK
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COLUMNS = ["begin_seconds", "end_seconds", "track", "track_begin_seconds", "score", "confidence"]
 BLOCK_SECONDS = 2
@@ -27,21 +30,30 @@ def add_parser(commands) -> None:
         "  nmfp monitor radio.mp3 --database songs.db\n"
         "  nmfp monitor mix.flac --database songs.db --format cue -o mix.cue\n"
         "  curl -s http://radio.example/stream.mp3 | nmfp monitor - --database songs.db --format csv\n"
-        "  arecord -f S16_LE -r 8000 | nmfp monitor - --database songs.db\n"
-        "A line comes as soon as it is certain that its track is over, about ten seconds later.\n",
+        "  arecord -f S16_LE -r 8000 | nmfp monitor - --database songs.db\n",
+        "A line comes as soon as it is certain that its track is over, about ten seconds later. BEGIN and END are places\n"
+        "in the recording, IN TRACK is the place in the track where it begins. Ctrl-C ends a stream: the list up to\n"
+        "there is written.\n",
     )
     command.add_argument("recording", help="an audio file, or - for audio on standard input")
     add_database_option(command)
     add_model_option(command, required=False)
     add_rate_option(command)
     command.add_argument(
-        "--window", type=_seconds, default=10.0, metavar="S", help="seconds identified at once (default: 10)"
+        "--window",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="seconds of it identified at once, 2 to 60 (default: 10)",
     )
     command.add_argument(
-        "--format", choices=["table", "csv", "json", "cue"], default="table", help="of the list"
+        "--format",
+        choices=["table", "csv", "json", "cue"],
+        default="table",
+        help="table for people, csv or json for programs, cue for players (default: table)",
     )
     command.add_argument(
-        "-o", "--output", metavar="FILE", help="write the list there, not to standard output"
+        "-o", "--output", metavar="FILE", help="write the list there instead of standard output"
     )
     add_engine(command)
     add_common(command)
@@ -50,9 +62,12 @@ def add_parser(commands) -> None:
 def _seconds(text: str) -> float:
     import argparse
 
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 2 <= value <= 60:
-        raise argparse.ArgumentTypeError("must lie between 2 and 60 seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 2 to 60")
     return value
 
 
@@ -60,34 +75,48 @@ def run(arguments) -> int:
     """Stream the recording through the network and the database."""
     set_up_logging(arguments)
     model = find_model(arguments.model) if arguments.model else None
-    from nmfp.audio import TruncatedAudio, stream
     from nmfp.cli.results import output
     from nmfp.identification.fingerprinting import fingerprint_blocks
     from nmfp.identification.session import Session
     from nmfp.identification.stream import Settings, monitor
-    from nmfp.segments import SAMPLE_RATE
 
     settings = Settings(window=round(2 * arguments.window) - 1)
     with contextlib.ExitStack() as stack:
-        source = arguments.recording
-        if source == "-":
-            # unbuffered: what has come is used, though more may come later
-            source = stack.enter_context(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
         session = stack.enter_context(Session(arguments.database, model, arguments.engine, arguments.threads))
         session.decide_at(arguments.false_accept_rate)
-
-        def blocks():
-            try:
-                yield from stream(source, block_samples=BLOCK_SECONDS * SAMPLE_RATE)
-            except TruncatedAudio as error:
-                say(f"nmfp: {error}")
-
-        fingerprints = fingerprint_blocks(blocks(), session.engine)
-        found = monitor(fingerprints, session.reference, session.decision.judge, settings)
         f = stack.enter_context(output(arguments.output))
+        piped = stack.enter_context(AudioInput()) if arguments.recording == "-" else None
+        fingerprints = fingerprint_blocks(_blocks(arguments.recording, piped), session.engine)
+        found = monitor(fingerprints, session.reference, session.decision.judge, settings)
         write = {"table": _table, "csv": _csv, "json": _json, "cue": _cue}[arguments.format]
         write(f, found, arguments.recording)
+    if piped and piped.interrupted:
+        complain("interrupted; the list goes up to there.")
+        return INTERRUPTED
     return OK
+
+
+def _blocks(path: str, piped: AudioInput | None) -> "Iterator[np.ndarray]":
+    """The samples of a recording or of standard input as they come, int16 (n,) at 8 kHz."""
+    from nmfp.audio import AudioError, TruncatedAudio, stream
+    from nmfp.identification.fingerprinting import too_short
+    from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
+
+    source, samples = piped or path, 0
+    try:
+        for block in stream(source, block_samples=BLOCK_SECONDS * SAMPLE_RATE):
+            samples += len(block)
+            yield block
+            if piped and piped.interrupted:
+                return
+    except AudioError as error:
+        if piped and piped.interrupted:  # cut off wherever that was
+            return
+        if samples < SEGMENT_SAMPLES or not isinstance(error, TruncatedAudio):
+            raise
+        complain(error)
+    if samples < SEGMENT_SAMPLES:
+        raise too_short(source, samples)
 
 
 def _table(f: TextIO, found: Iterator, recording: str) -> None:

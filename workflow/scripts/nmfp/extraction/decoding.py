@@ -11,7 +11,6 @@ A message is a kind (one byte), a length (four bytes, little-endian) and so many
 import json
 import logging
 import queue
-import signal
 import struct
 import subprocess
 import sys
@@ -53,7 +52,6 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """
     from nmfp.audio import AudioError, stream
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     _send(answers, READY, b"")
     for line in requests:
         path = json.loads(line)
@@ -164,7 +162,10 @@ class Decoders:
                 raise EOFError
             if n not in self._children:
                 command = [sys.executable, "-P", "-c", _SERVE, str(Path(__file__).parents[2])]
-                self._children[n] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                # in a group of its own: Ctrl-C is for the parent, which decides when to stop
+                self._children[n] = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+                )
                 fresh = True
             child = self._children[n]
         if fresh and not child.stdout.read(_HEADER.size) and not self._stop.is_set():

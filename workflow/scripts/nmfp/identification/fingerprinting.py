@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from nmfp.errors import NmfpError
+from nmfp.audio import AudioError, TruncatedAudio, stream
 from nmfp.extraction.segmenting import Segmenter
-from nmfp.segments import SEGMENT_SAMPLES
+from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 
 def fingerprint_blocks(
@@ -29,17 +30,19 @@ def fingerprint_blocks(
             yield engine()(segments), silent
 
 
+def too_short(path: str | Path | BinaryIO, samples: int) -> AudioError:
+    """The error that says so of a recording with fewer samples than a segment."""
+    return AudioError(path, f"too short, {samples / SAMPLE_RATE:.2f} s; a second at least is needed")
+
+
 def fingerprint_file(path: str | Path, engine: Callable[[], object]) -> tuple[np.ndarray, np.ndarray, int]:
     """All fingerprints of a recording: float32 (m, d), bool (m,), and its length in samples at 8 kHz.
 
     What a truncated file holds is used.
 
     Raises:
-        AudioError: not audio.
-        NmfpError: shorter than one segment.
+        AudioError: not audio, or shorter than one segment.
     """
-    from nmfp.audio import TruncatedAudio, stream
-
     vectors, silent, samples = [], [], 0
 
     def counted():
@@ -56,5 +59,5 @@ def fingerprint_file(path: str | Path, engine: Callable[[], object]) -> tuple[np
         vectors.append(v)
         silent.append(s)
     if not vectors:
-        raise NmfpError(f"{path} is too short: {samples / 8000:.2f} s; a second at least is needed.")
+        raise too_short(path, samples)
     return np.concatenate(vectors), np.concatenate(silent), samples

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nmfp.audio import AudioError
-from nmfp.errors import NmfpError
 from nmfp.identification.fingerprinting import fingerprint_file
 from nmfp.identification.places import Answer, identify
 from nmfp.identification.session import Session
@@ -53,14 +52,13 @@ def identify_files(queries: Iterable, session: Session, top: int = 1) -> Iterato
         queries: objects with id, path, reason.
     """
     for query in queries:
+        if query.reason:
+            yield Result(query.id, 0, "failed", [], query.reason)
+            continue
         try:
-            if query.reason:
-                raise NmfpError(query.reason)
             vectors, silent, _ = fingerprint_file(query.path, session.engine)
         except AudioError as error:
             yield Result(query.id, 0, "failed", [], error.reason)
-        except NmfpError as error:
-            yield Result(query.id, 0, "failed", [], str(error).removeprefix(f"{query.path} ").rstrip("."))
         else:
             # one more than asked for: its score is what the best one's lead is over
             answer = identify(vectors, silent, session.reference, max(top, 2))
