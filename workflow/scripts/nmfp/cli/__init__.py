@@ -7,37 +7,61 @@ Exit status: 0 all went well; 1 some files failed (they are listed) or the work 
 130 interrupted by Ctrl-C.
 """
 
+import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
+from nmfp.cli.messages import complain
 from nmfp.cli.parser import build_parser
-from nmfp.cli.status import FAILED, INTERRUPTED, UsageError
+from nmfp.cli.status import FAILED, INTERRUPTED, OK, USAGE, UsageError
 from nmfp.errors import NmfpError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (by default the process's own) and return its exit status."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = build_parser().parse_args(argv)
+        return _run(arguments)
+    except KeyboardInterrupt:
+        complain("interrupted; what is finished is kept.")
+        return INTERRUPTED
+
+
+def _run(arguments) -> int:
+    """Run the chosen command; whatever goes wrong is one sentence."""
     if not getattr(arguments, "run", None):
         arguments.parser.print_help()
         return 0
     try:
         status = arguments.run(arguments)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return status
     except UsageError as error:
         arguments.parser.print_usage(sys.stderr)
-        print(f"nmfp: {error}", file=sys.stderr)
-        return 2
+        complain(error)
+        return USAGE
     except NmfpError as error:
-        print(f"nmfp: {error}", file=sys.stderr)
+        complain(error)
         return FAILED
-    except KeyboardInterrupt:
-        print("nmfp: interrupted; what is finished is kept.", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
-        # whoever read our output has seen enough (nmfp ... | head); the interpreter must not flush into it again
+        # whoever read our output has seen enough (nmfp ... | head)
+        _drop_output()
+        return OK
+    except OSError as error:
+        if getattr(arguments, "verbose", False):
+            traceback.print_exc()
+        what = error.filename if error.filename is not None else "the output"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some space and run again" if full else "see its permissions, or choose another place"
+        complain(f"{what} cannot be read or written ({error.strerror or error}); {advice}.")
+        _drop_output()
+        return FAILED
+
+
+def _drop_output() -> None:
+    """Forget what standard output has not taken: the interpreter must not try again when it ends."""
+    if sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0

@@ -4,14 +4,13 @@ import json
 import sys
 from pathlib import Path
 
-from nmfp.cli.inputs import expand
-from nmfp.cli.messages import clock, printable, say, set_up_logging
+from nmfp.cli.identify import DATABASE_HELP
+from nmfp.cli.inputs import INPUTS_HELP, expand
+from nmfp.cli.messages import clock, complain, printable, say, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
 from nmfp.cli.parser import add_common, add_engine, new_command
 from nmfp.cli.status import FAILED, OK, UsageError
 from nmfp.errors import NmfpError
-
-INPUTS_HELP = "audio files, folders, lists (.txt, .lst, .m3u) or - for a list on standard input"
 
 
 def add_parser(commands) -> None:
@@ -33,11 +32,12 @@ def add_parser(commands) -> None:
         run_create,
         "make a database from recordings",
         "  nmfp database create songs.db MUSIC/ --model nmfp-triplet\n"
-        "  find MUSIC/ -name '*.flac' -print0 | nmfp database create songs.db - --model nmfp-triplet\n"
-        "Interrupted? The same command goes on where it was.\n",
+        "  find MUSIC/ -name '*.flac' -print0 | nmfp database create songs.db - --model nmfp-triplet\n",
+        "Interrupted? The same command goes on where it was. Files that cannot be used are named and left out; the\n"
+        "exit status is then 1.\n",
     )
-    create.add_argument("database", help="folder to make")
-    create.add_argument("input", nargs="*", help=INPUTS_HELP)
+    create.add_argument("database", help="the folder to make")
+    create.add_argument("input", nargs="*", help=INPUTS_HELP + "; none makes an empty database")
     add_model_option(create, required=True)
     add_engine(create)
 
@@ -48,7 +48,7 @@ def add_parser(commands) -> None:
         "add recordings; those that are there already are left as they are, changed ones replaced",
         "  nmfp database add songs.db NEW/ --threads 2\n",
     )
-    add.add_argument("database", help="an existing database")
+    add.add_argument("database", help="a folder made by `nmfp database create`")
     add.add_argument("input", nargs="+", help=INPUTS_HELP)
     add_engine(add)
 
@@ -59,7 +59,7 @@ def add_parser(commands) -> None:
         "take tracks out of a database at once; `compact` gives their space back",
         "  nmfp database remove songs.db MUSIC/old.mp3 'MUSIC/live/*'\n",
     )
-    remove.add_argument("database", help="an existing database")
+    remove.add_argument("database", help="a folder made by `nmfp database create`")
     remove.add_argument(
         "track", nargs="+", help="a track as `info --tracks` names it, or a pattern with * and ?"
     )
@@ -68,45 +68,50 @@ def add_parser(commands) -> None:
         actions,
         "info",
         run_info,
-        "say what a database holds",
+        "say what a database holds: tracks, fingerprints, model, calibration",
         "  nmfp database info songs.db\n  nmfp database info songs.db --format json\n"
         "  nmfp database info songs.db --tracks | grep -i beatles\n",
     )
-    info.add_argument("database", help="a database, of this command or of the workflow")
+    info.add_argument("database", help=DATABASE_HELP)
     info.add_argument("--tracks", action="store_true", help="list the tracks, one a line")
     info.add_argument("--failures", action="store_true", help="list what could not be added, with reasons")
-    info.add_argument("--format", choices=["table", "json"], default="table")
+    info.add_argument(
+        "--format", choices=["table", "json"], default="table", help="json for programs (default: table)"
+    )
 
     verify = new_command(
         actions,
         "verify",
         run_verify,
-        "read a database back and compare it with its digests",
+        "read all of a database and compare it with the digests noted when it was written",
         "  nmfp database verify songs.db && echo sound\n",
     )
-    verify.add_argument("database", help="a database, of this command or of the workflow")
+    verify.add_argument("database", help=DATABASE_HELP)
 
     compact = new_command(
         actions,
         "compact",
         run_compact,
-        "rewrite a database without the rows of removed tracks",
+        "rewrite a database without the fingerprints of removed tracks, to give their space back",
         "  nmfp database compact songs.db\n",
     )
-    compact.add_argument("database", help="an existing database")
+    compact.add_argument("database", help="a folder made by `nmfp database create`")
     calibrate = new_command(
         actions,
         "calibrate",
         run_calibrate,
-        "measure how high music scores that is not in a database",
-        "  nmfp database calibrate songs.db OTHER_MUSIC/\n"
-        "  nmfp database calibrate songs.db\n"
+        'measure how high unknown music scores, so that `identify` can say "no match"',
+        "  nmfp database calibrate songs.db OTHER_MUSIC/\n  nmfp database calibrate songs.db\n",
         "A database is calibrated by its own tracks whenever recordings are added: excerpts of each are compared with\n"
         "all the others. Recordings that are not in it tell more, best if they were made as the queries will be. A\n"
         "false-accept rate of 1 % takes 299 recordings, 5 % takes 59, 10 % takes 29.\n",
     )
-    calibrate.add_argument("database", help="an existing database")
-    calibrate.add_argument("unknown", nargs="*", help="recordings that are not in it: " + INPUTS_HELP)
+    calibrate.add_argument("database", help="a folder made by `nmfp database create`")
+    calibrate.add_argument(
+        "unknown",
+        nargs="*",
+        help=f"recordings that are not in it: {INPUTS_HELP}; without any the database's own tracks are used",
+    )
     add_engine(calibrate)
 
     for command in (create, add, remove, info, verify, compact, calibrate):
@@ -150,7 +155,10 @@ def _add(arguments, inputs) -> int:
             say(f"nmfp: {printable(name)} was left out: the same bytes as {printable(original)}")
         parts = [(result.added, "added"), (result.replaced, "replaced"), (result.unchanged, "unchanged")]
         parts += [(len(result.duplicates), "duplicates"), (len(result.failed), "failed")]
-        say(f"{arguments.database}: " + ", ".join(f"{n} {what}" for n, what in parts if n or what == "added"))
+        say(
+            f"{printable(arguments.database)}: "
+            + ", ".join(f"{n} {what}" for n, what in parts if n or what == "added")
+        )
     return FAILED if len(result.failed) else OK
 
 
@@ -185,7 +193,7 @@ def run_compact(arguments) -> int:
 
     rows = store.compact(arguments.database)
     if not arguments.quiet:
-        say(f"{arguments.database}: {rows} fingerprints of removed tracks are gone")
+        say(f"{printable(arguments.database)}: {rows} fingerprints of removed tracks are gone")
     return OK
 
 
@@ -194,7 +202,6 @@ def run_calibrate(arguments) -> int:
     set_up_logging(arguments, bulk=True)
     _insist_on_store(arguments.database)
     from nmfp import store
-    from nmfp.errors import NmfpError
     from nmfp.identification import background
 
     if not arguments.unknown:
@@ -210,11 +217,11 @@ def run_calibrate(arguments) -> int:
         for item in expand(arguments.unknown):
             try:
                 if item.reason:
-                    raise NmfpError(f"{item.id}: {item.reason}")
+                    raise NmfpError(f"{item.id} cannot be used: {item.reason}.")
                 vectors, silent, _ = fingerprint_file(item.path, session.engine)
             except NmfpError as error:
                 failed += 1
-                say(f"nmfp: {error}")
+                complain(error)
             else:
                 yield vectors, silent
 
@@ -228,7 +235,7 @@ def run_calibrate(arguments) -> int:
 
     store.replace_beside(arguments.database, background.NAME, write)
     if not arguments.quiet:
-        say(f"{arguments.database}: calibrated by {len(set(numbers.tolist()))} recordings")
+        say(f"{printable(arguments.database)}: calibrated by {len(set(numbers.tolist()))} recordings")
     return FAILED if failed else OK
 
 
@@ -240,9 +247,9 @@ def run_verify(arguments) -> int:
     store.resolve(arguments.database)
     problems = store.verify(arguments.database)
     for problem in problems:
-        say(f"nmfp: {problem}")
+        complain(problem)
     if not problems and not arguments.quiet:
-        print(f"{arguments.database}: sound")
+        print(f"{printable(arguments.database)}: sound")
     return FAILED if problems else OK
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from nmfp.cli.inputs import expand, select_partition
+from nmfp.cli.inputs import INPUTS_HELP, expand, select_partition
 from nmfp.cli.messages import printable, say, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
 from nmfp.cli.parser import add_common, add_engine, new_command
@@ -18,13 +18,11 @@ def add_parser(commands) -> None:
         "compute the fingerprints of recordings, one .npy file each",
         "  nmfp fingerprint MUSIC/ -o fingerprints/ --model nmfp-triplet\n"
         "  nmfp fingerprint songs.txt -o fingerprints/ --model nmfp-triplet --partition 2/4\n"
-        "  find MUSIC/ -name '*.mp3' -print0 | nmfp fingerprint - -o fingerprints/ --model nmfp-triplet\n"
+        "  find MUSIC/ -name '*.mp3' -print0 | nmfp fingerprint - -o fingerprints/ --model nmfp-triplet\n",
         "MUSIC/song.mp3 becomes fingerprints/MUSIC/song.mp3.npy, float32, one row every half second. What is there and\n"
         "whole is not computed again. fingerprints/tracks.csv lists all recordings, and why some have no file.\n",
     )
-    command.add_argument(
-        "input", nargs="+", help="audio files, folders, lists, or - for a list on standard input"
-    )
+    command.add_argument("input", nargs="+", help=INPUTS_HELP)
     command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write to")
     add_model_option(command, required=True)
     command.add_argument(
@@ -65,5 +63,7 @@ def run(arguments) -> int:
         say(f"nmfp: {printable(name)} has no fingerprints: {reason}")
     if not arguments.quiet:
         fresh = len(table) - len(failed) - kept
-        say(f"{arguments.output}: {fresh} recordings fingerprinted, {kept} were there, {len(failed)} failed")
+        say(
+            f"{printable(arguments.output)}: {fresh} recordings fingerprinted, {kept} were there, {len(failed)} failed"
+        )
     return FAILED if len(failed) else OK

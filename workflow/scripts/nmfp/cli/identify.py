@@ -1,10 +1,14 @@
 """nmfp identify: which track is it, and where in it?"""
 
-from nmfp.cli.inputs import expand
-from nmfp.cli.messages import set_up_logging
+from nmfp.cli.inputs import INPUTS_HELP, expand
+from nmfp.cli.messages import say, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
 from nmfp.cli.parser import add_common, add_engine, new_command, positive, rate
 from nmfp.cli.status import FAILED, OK, UsageError
+
+DATABASE_HELP = (
+    "made by `nmfp database create`, or the workflow's: results/<experiment>/fingerprints/<model>/database"
+)
 
 
 def add_parser(commands) -> None:
@@ -16,22 +20,27 @@ def add_parser(commands) -> None:
         "name the track of each recording, and the place in it",
         "  nmfp identify clip.m4a --database songs.db\n"
         "  nmfp identify CLIPS/ --database songs.db --top 3 --format csv -o results.csv\n"
-        "  nmfp identify clip.wav --database results/demo/fingerprints/demo-ntxent/database\n"
-        "A place is where the recording's first sample lies in the track. For long recordings with several tracks in\n"
-        "them see `nmfp monitor`.\n",
+        "  nmfp identify clip.wav --database results/demo/fingerprints/demo-ntxent/database\n",
+        "SCORE is how like the track's fingerprints are to the recording's, 1 at most; CONFIDENCE the share of unknown\n"
+        'music that scores lower; AT where the recording\'s first sample lies in the track (minutes:seconds). "No match"\n'
+        "means that unknown music scores so, too. docs/identify.md explains the columns of csv and json. For long\n"
+        "recordings with several tracks in them see `nmfp monitor`.\n",
     )
-    command.add_argument(
-        "query", nargs="+", help="audio files, folders, lists, or - for a list on standard input"
-    )
+    command.add_argument("query", nargs="+", help=INPUTS_HELP)
     add_database_option(command)
     add_model_option(command, required=False)
     command.add_argument(
-        "--top", type=positive, default=1, metavar="N", help="name the N best tracks (default: 1)"
+        "--top", type=positive, default=1, metavar="N", help="name the N best tracks of each (default: 1)"
     )
     add_rate_option(command)
-    command.add_argument("--format", choices=["table", "csv", "json"], default="table", help="of the results")
     command.add_argument(
-        "-o", "--output", metavar="FILE", help="write the results there, not to standard output"
+        "--format",
+        choices=["table", "csv", "json"],
+        default="table",
+        help="table for people, csv or json for programs (default: table)",
+    )
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="write the results there instead of standard output"
     )
     add_engine(command)
     add_common(command)
@@ -44,7 +53,7 @@ def add_database_option(command) -> None:
         "--database",
         required=True,
         metavar="DB",
-        help="a database, of `nmfp database` or of the workflow",
+        help=DATABASE_HELP,
     )
 
 
@@ -54,7 +63,8 @@ def add_rate_option(command) -> None:
         "--false-accept-rate",
         type=rate,
         metavar="RATE",
-        help="share of recordings of unknown music that may be answered with a track (default: 0.01)",
+        help="share of unknown music that may be taken for a track, 0.01 or 1%% (default: 0.01, or the lowest that the "
+        "database is calibrated for)",
     )
 
 
@@ -76,4 +86,6 @@ def run(arguments) -> int:
             for result in identify_files(queries, session, arguments.top):
                 write(result)
                 failed += result.decision == "failed"
+    if failed and (arguments.output or arguments.format != "table"):
+        say(f"nmfp: {failed} of {len(queries)} recordings failed; the results say why")
     return FAILED if failed else OK

@@ -5,13 +5,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from nmfp.cli.status import UsageError
 
 log = logging.getLogger("nmfp")
 
 LIST_SUFFIXES = (".txt", ".lst", ".m3u", ".m3u8")
+INPUTS_HELP = (
+    "audio files, folders of them, lists of names (.txt, .lst, .m3u), or - for a list on standard input"
+)
 
 
 class Input(NamedTuple):
@@ -51,13 +54,24 @@ def expand(arguments: Sequence[str]) -> list[Input]:
 def _paths(arguments: Sequence[str], lists: bool) -> Iterator[tuple[str, str]]:
     for argument in arguments:
         if lists and argument == "-":
-            yield from _paths(_names(sys.stdin.buffer.read(), ""), lists=False)
+            yield from _paths(_names(standard_input().read(), ""), lists=False)
         elif lists and Path(argument).suffix.lower() in LIST_SUFFIXES:
             yield from _paths(read_list(argument), lists=False)
         elif Path(argument).is_dir():
             yield from _folder(argument)
         else:
             yield argument, "" if os.path.lexists(argument) else "no such file"
+
+
+def standard_input() -> BinaryIO:
+    """Standard input as bytes.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if sys.stdin is None:
+        raise UsageError("- names standard input, which is closed; name files instead, or open it.")
+    return sys.stdin.buffer
 
 
 def read_list(path: str) -> list[str]:
@@ -80,9 +94,9 @@ def _names(content: bytes, base: str) -> list[str]:
 
 
 def _folder(folder: str) -> Iterator[tuple[str, str]]:
-    from nmfp.datasets.folder import list_folder
+    from nmfp.datasets.folder import list_audio
 
-    for row in list_folder(folder, "music").itertuples():
+    for row in list_audio(Path(folder), "name another").itertuples():
         yield row.path or os.path.join(folder, row.id), row.reason
 
 

@@ -1,6 +1,7 @@
 """Where messages go: standard error, in plain lines; results alone go to standard output."""
 
 import logging
+import os
 import sys
 import warnings
 
@@ -26,11 +27,18 @@ def set_up_logging(arguments, bulk: bool = False) -> None:
     logger.propagate = False
     if not arguments.verbose:
         warnings.simplefilter("ignore")
+        # TensorFlow, where a command needs it, is talkative
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def say(text: str) -> None:
     """A line for people, beside the results."""
     print(text, file=sys.stderr)
+
+
+def complain(error: object) -> None:
+    """One line that says what went wrong, whatever the names in it hold."""
+    say(f"nmfp: {printable(str(error))}")
 
 
 def clock(seconds: float) -> str:

@@ -45,6 +45,6 @@ def add_model_option(command, required: bool) -> None:
         "-m",
         "--model",
         required=required,
-        help="a model's folder (results/<experiment>/models/<model>) or the name of fetched weights"
+        help="a model's folder (results/<experiment>/models/<model>), or a name of `nmfp weights list`"
         + ("" if required else " (default: the one kept with the database)"),
     )

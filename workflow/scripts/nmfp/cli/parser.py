@@ -4,9 +4,11 @@ import argparse
 
 from nmfp import __version__
 
-DESCRIPTION = (
-    "Identify music by fingerprints: from a few seconds of a noisy recording to the song and the place in it."
-)
+DESCRIPTION = """\
+Identify music by fingerprints: from a few seconds of a noisy recording to the song and the place in it.
+
+A model, which is a trained network, makes a fingerprint of every half second of a recording. A database holds
+the fingerprints of your recordings and a copy of the model; `identify` and `monitor` ask it."""
 EPILOG = """\
 examples:
   nmfp weights fetch nmfp-triplet                         the paper's trained network
@@ -15,8 +17,22 @@ examples:
   nmfp monitor radio.mp3 --database songs.db              the track list of a long recording
   nmfp fingerprint MUSIC/ -o fingerprints/ --model results/demo/models/demo-ntxent
 
-`nmfp COMMAND --help` explains a command. Exit status: 0 done, 1 some files failed, 2 wrong usage, 130 interrupted.
+`nmfp COMMAND --help` explains a command. Exit status: 0 done, 1 some files failed or the work could not be
+done, 2 wrong usage, 130 interrupted.
 """
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Line breaks of our own, and room for the longest command beside its explanation."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=26)
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """argparse forgets the indent of commands when it looks for the longest name."""
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += self._indent_increment
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="nmfp",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"nmfp {__version__}")
@@ -38,14 +54,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def new_command(commands, name: str, run, summary: str, examples: str = "") -> argparse.ArgumentParser:
-    """Add a command whose help shows `summary` and, below the options, examples."""
+def new_command(
+    commands, name: str, run, summary: str, examples: str = "", notes: str = ""
+) -> argparse.ArgumentParser:
+    """Add a command whose help shows `summary` and, below the options, examples and notes."""
+    parts = [f"examples:\n{examples}"] if examples else []
+    parts += [notes] if notes else []
     command = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"examples:\n{examples}" if examples else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(parts) or None,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     command.set_defaults(run=run, parser=command)
@@ -66,16 +86,19 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         "--engine",
         choices=["auto", "openvino", "keras"],
         default="auto",
-        help="what runs the network (default: keras on a GPU, openvino on a CPU)",
+        help="what runs the network; auto is keras on a GPU and openvino on a CPU (default: auto)",
     )
-    group.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all)")
+    group.add_argument("--threads", type=positive, metavar="N", help="CPU threads to use (default: all)")
 
 
 def positive(text: str) -> int:
     """A whole number above zero."""
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
     return value
 
 

@@ -16,11 +16,7 @@ FILE_COLUMNS = ["id", "path", "role", "reason", "state"]
 
 
 def list_folder(folder: str | Path | None, collection: str) -> pd.DataFrame:
-    """Every audio file below a folder, sorted by id: columns FILE_COLUMNS (docs/formats.md).
-
-    The id is the path below the folder with its suffix. Hidden files and folders are left out; links are
-    followed, a folder that contains itself by a link is visited once. Files whose name cannot be written in a
-    table, and links to nothing, are rows with a reason.
+    """Every audio file below the folder that a configuration names for a collection, as `list_audio` gives it.
 
     Raises:
         NmfpError: no folder is configured, it is missing, empty, or holds no audio.
@@ -30,10 +26,25 @@ def list_folder(folder: str | Path | None, collection: str) -> pd.DataFrame:
         raise NmfpError(
             f"{key} is not set: write the path of a folder of audio files there in your configuration."
         )
-    root = Path(folder).expanduser()
+    return list_audio(Path(folder).expanduser(), f"correct {key} in your configuration")
+
+
+def list_audio(root: Path, advice: str) -> pd.DataFrame:
+    """Every audio file below a folder, sorted by id: columns FILE_COLUMNS (docs/formats.md).
+
+    The id is the path below the folder with its suffix. Hidden files and folders are left out; links are
+    followed, a folder that contains itself by a link is visited once. Files whose name cannot be written in a
+    table, and links to nothing, are rows with a reason.
+
+    Args:
+        advice: what to do about a wrong folder, for the sentence that says so.
+
+    Raises:
+        NmfpError: the folder is missing, empty, unreadable, or holds no audio.
+    """
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise NmfpError(f"The folder {root} {what}; correct {key} in your configuration.")
+        raise NmfpError(f"The folder {root} {what}; {advice}.")
     rows, others = [], 0
     for path in _walk(root, {_identity(root)}):
         if path.suffix.lower() not in AUDIO_SUFFIXES:
@@ -41,13 +52,11 @@ def list_folder(folder: str | Path | None, collection: str) -> pd.DataFrame:
             continue
         rows.append(_row(path, root))
     if not rows and not others:
-        raise NmfpError(
-            f"The folder {root} is empty; put audio files there or correct {key} in your configuration."
-        )
+        raise NmfpError(f"The folder {root} is empty; put audio files there or {advice}.")
     if not rows:
         raise NmfpError(
             f"The folder {root} holds {others} files but no audio ({' '.join(sorted(AUDIO_SUFFIXES))}); "
-            f"put audio there or correct {key} in your configuration."
+            f"put audio there or {advice}."
         )
     if others:
         log.info("%s: %d audio files; %d other files are left out", root, len(rows), others)
