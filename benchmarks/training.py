@@ -9,8 +9,8 @@ room, microphone, mel spectrogram); both are masked. Synthetic audio is packed a
     input       windows cut from memmaps by threads, degraded and transformed in the compiled graph, up to
                 what the network receives
     step        the whole step: the same, network forth and back, loss, optimiser
-    published   the same inputs made segment by segment with essentia and SciPy in one process per core,
-                written here for the comparison only
+    published   the same inputs made one after another from WAV files, with NumPy and essentia, in one process per
+                core; written here for the comparison only
 
 are measured in turns, `rounds` times, so that other work on the machine hits them alike; the best round
 counts. Seconds of processor time a thousand segments say what idle cores would do. Memory is the process's
@@ -26,6 +26,7 @@ import platform
 import sys
 import tempfile
 import time
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ from nmfp.files import write_csv  # noqa: E402
 
 CHUNK = 240_000
 NOISES, ROOMS, MICROPHONES = 100, 364, 564
+ROOM, MICROPHONE = 12_000, 800
 
 
 def make_data(folder: Path, chunks: int) -> None:
@@ -53,8 +55,8 @@ def make_data(folder: Path, chunks: int) -> None:
     write_csv(folder / "chunks.csv", pd.DataFrame(rows | {"start_sample": 0, "samples": CHUNK}))
     for name, n, length in (
         ("noise", NOISES, CHUNK),
-        ("room", ROOMS, 12_000),
-        ("microphone", MICROPHONES, 800),
+        ("room", ROOMS, ROOM),
+        ("microphone", MICROPHONES, MICROPHONE),
     ):
         parts = rng.integers(-12_000, 12_000, (n, length)).astype(np.float32)
         if name != "noise":
@@ -68,14 +70,25 @@ def make_data(folder: Path, chunks: int) -> None:
         write_csv(folder / f"degradations/{name}.csv", pd.DataFrame(table))
 
 
+def write_wavs(folder: Path, chunks: int) -> None:
+    """The packed audio once more as files, which is how the published way reads it: at most so many chunks."""
+    packed = {"music": np.load(folder / "audio.npy", mmap_mode="r")[:chunks]}
+    for name, length in (("noise", CHUNK), ("room", ROOM), ("microphone", MICROPHONE)):
+        packed[name] = np.load(folder / f"degradations/{name}.npy", mmap_mode="r").reshape(-1, length)
+    for name, rows in packed.items():
+        (folder / "wav" / name).mkdir(parents=True)
+        for i, row in enumerate(rows):
+            with wave.open(str(folder / "wav" / name / f"{i}.wav"), "wb") as file:
+                file.setparams((1, 2, 8000, len(row), "NONE", ""))
+                file.writeframes(row.tobytes())
+
+
 def published_way(folder: str, past: int, seconds: float, worker: int, ready, go, results) -> None:
     """Prepare anchors and positives one by one for so many seconds of every round; report how many."""
     import essentia.standard as es
-    from scipy.signal import fftconvolve
 
-    audio = np.load(f"{folder}/audio.npy", mmap_mode="r")
-    packed = {
-        n: np.load(f"{folder}/degradations/{n}.npy", mmap_mode="r") for n in ("noise", "room", "microphone")
+    files = {
+        name: len(os.listdir(f"{folder}/wav/{name}")) for name in ("music", "noise", "room", "microphone")
     }
     rng = np.random.default_rng(worker)
     window = es.Windowing(type="hann", normalized=False, symmetric=False, zeroPhase=False, size=1024)
@@ -94,19 +107,25 @@ def published_way(folder: str, past: int, seconds: float, worker: int, ready, go
     def peak(signal):
         return signal / np.abs(signal).max()
 
-    def response(name, length, longest):
-        start = rng.integers(len(packed[name]) // length) * length
-        return packed[name][start : start + min(length, longest)].astype(np.float32) / 32768
+    def read(name, number, start, samples):
+        with wave.open(f"{folder}/wav/{name}/{number}.wav", "rb") as file:
+            file.setpos(start)
+            return np.frombuffer(file.readframes(samples), np.int16).astype(np.float32) / 32768
+
+    def convolve(signal, name, longest):
+        response = read(name, rng.integers(files[name]), 0, longest)
+        size = 1 << (len(signal) + len(response) - 2).bit_length()
+        spectra = np.fft.rfft(signal, size) * np.fft.rfft(response, size)
+        return peak(np.fft.irfft(spectra, size)[: len(signal)])
 
     def positive(chunk, start):
         total = past + 8000
-        music = audio[chunk, start : start + total].astype(np.float32) / 32768
-        at = rng.integers(len(packed["noise"]) - total)
-        noise = packed["noise"][at : at + total].astype(np.float32) / 32768
+        music = read("music", chunk, start, total)
+        noise = read("noise", rng.integers(files["noise"]), rng.integers(CHUNK - total), total)
         music, noise = (x / np.sqrt(np.mean(x[past:] ** 2)) for x in (music, noise))
         mixed = peak(10 ** (rng.uniform(0, 10) / 20) * music + noise)
-        wet = peak(fftconvolve(mixed, response("room", 12_000, total))[:total])[past:]
-        return peak(fftconvolve(wet, response("microphone", 800, 8000))[:8000]).astype(np.float32)
+        wet = convolve(mixed, "room", total)[past:]
+        return convolve(wet, "microphone", 8000).astype(np.float32)
 
     mel(np.zeros(8000, np.float32))
     ready.release()
@@ -114,8 +133,8 @@ def published_way(folder: str, past: int, seconds: float, worker: int, ready, go
         go.acquire()
         began, cpu, count = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - began < seconds:
-            chunk, start = rng.integers(len(audio)), int(rng.integers(8000, CHUNK - 32_000))
-            mel(audio[chunk, start + past : start + past + 8000].astype(np.float32) / 32768)
+            chunk, start = rng.integers(files["music"]), int(rng.integers(8000, CHUNK - 32_000))
+            mel(read("music", chunk, start + past, 8000))
             mel(positive(chunk, start))
             count += 2
         results.put((count, time.perf_counter() - began, time.process_time() - cpu))
@@ -236,7 +255,10 @@ def main() -> None:
         folder /= "data"
         past = round(8000 * model["degradation"]["past_context_seconds"])
         cores = len(os.sched_getaffinity(0))
-        published = None if options.without_published else Published(folder, past, options.seconds, cores)
+        published = None
+        if not options.without_published:
+            write_wavs(folder, 1000)
+            published = Published(folder, past, options.seconds, cores)
         one_input, fit, precision = make_steps(folder, model, options.threads)
         one_input()
         memory = {"input": gigabytes()}

@@ -94,8 +94,9 @@ def test_silence_stays_silence():
 
 
 @pytest.mark.parametrize("past", [0, 800, 8000, 20_000])
-def test_transform_is_long_enough(past):
-    """Nothing of a full-length convolution wraps into the segment."""
-    length = past + 8000
-    wrapped_end = 2 * length - 1 - graph.fft_size(past)
-    assert wrapped_end <= past and graph.fft_size(past) >= length
+@pytest.mark.parametrize("longest", [1, 800, 7_999, 8000, 16_000, 28_000])
+def test_transform_is_long_enough_and_even(past, longest):
+    """Nothing of the convolution with the longest response wraps into the segment."""
+    size = graph.fft_size(past, longest)
+    wrapped_end = past + 8000 + longest - 1 - size
+    assert wrapped_end <= past and size >= past + 8000 and size % 2 == 0

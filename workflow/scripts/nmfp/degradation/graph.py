@@ -10,19 +10,20 @@ dropped.
 import keras
 import numpy as np
 from keras import ops
+from scipy.fft import next_fast_len
 
 from nmfp.melspectrogram import FULL_SCALE
 from nmfp.segments import SEGMENT_SAMPLES
 
 
-def fft_size(past: int) -> int:
-    """Shortest circular transform for signal and response of past + segment samples each, keeping the last
-    segment.
+def fft_size(past: int, longest: int) -> int:
+    """Shortest good circular transform for signals of past + segment samples, keeping the last segment.
 
-    The linear convolution is 2 (past + segment) - 1 samples long; what lies beyond the transform wraps to its
-    beginning and must not reach the segment, which starts at `past`.
+    The linear convolution with a response of `longest` samples is past + segment + longest - 1 samples long;
+    what lies beyond the transform wraps to its beginning and must not reach the segment, which starts at
+    `past`. Sizes are even products of 2, 3 and 5, for which transforms are fast.
     """
-    return max(2 * SEGMENT_SAMPLES + past, 2 * past + SEGMENT_SAMPLES)
+    return 2 * next_fast_len(-(-max(SEGMENT_SAMPLES + past, SEGMENT_SAMPLES + longest - 1) // 2), real=True)
 
 
 def response_spectra(audio: np.ndarray, starts: np.ndarray, samples: np.ndarray, past: int) -> np.ndarray:
@@ -37,10 +38,11 @@ def response_spectra(audio: np.ndarray, starts: np.ndarray, samples: np.ndarray,
         float32 (responses, 2, fft_size // 2 + 1): real and imaginary parts. Scale is arbitrary (peak 1 in
             time).
     """
-    size, longest = fft_size(past), SEGMENT_SAMPLES + past
+    lengths = np.minimum(samples, SEGMENT_SAMPLES + past)
+    size = fft_size(past, int(lengths.max()))
     spectra = np.empty((len(starts), 2, size // 2 + 1), "float32")
-    for i, (start, length) in enumerate(zip(starts, samples, strict=True)):
-        response = np.asarray(audio[start : start + min(length, longest)], float)
+    for i, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        response = np.asarray(audio[start : start + length], float)
         spectrum = np.fft.rfft(response / max(np.abs(response).max(initial=0), 1), size)
         spectra[i] = spectrum.real, spectrum.imag
     return spectra

@@ -11,15 +11,39 @@ from nmfp.segments import SEGMENT_SAMPLES
 from nmfp.spectrogram_masking import apply_mask
 from nmfp.training.resident import Places, Resident
 
+# Smallest number of anchors worth a part of its own, and most parts, of the input side on a processor. Fixed, so
+# that the same batch is computed in the same way on any number of cores.
+_ANCHORS_IN_PART, _MOST_PARTS = 24, 32
 
-def _compiled(function):
-    """The input side as one fused program. JAX compiles the whole step anyway; TensorFlow on a CPU compiles
-    what it is told to, and there fusion helps the transforms and harms the convolutions of the network."""
+
+def parts_of(anchors: int) -> int:
+    """Into how many equal parts the input side of a batch is cut on a processor."""
+    possible = range(1, min(_MOST_PARTS, max(1, anchors // _ANCHORS_IN_PART)) + 1)
+    return max(parts for parts in possible if anchors % parts == 0)
+
+
+def _compiled(function, anchors: int):
+    """`function(batch, anchors)` as a fused program for batches of so many anchors.
+
+    JAX compiles the whole step anyway. TensorFlow compiles what it is told to: on a CPU fusion helps the
+    transforms and harms the convolutions of the network. One compiled program keeps little more than one core
+    busy, so there the batch is cut into parts that run side by side.
+    """
     if keras.backend.backend() != "tensorflow":
-        return function
+        return lambda batch: function(batch, anchors)
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=True)
+    parts = 1 if tf.config.list_logical_devices("GPU") else parts_of(anchors)
+    compiled = tf.function(lambda batch: function(batch, anchors // parts), jit_compile=True)
+
+    @tf.function
+    def side_by_side(batch):
+        shared = {name: batch[name] for name in ("keep", "fill")}
+        items = {name: tf.split(value, parts) for name, value in batch.items() if name not in shared}
+        rows = [{name: value[i] for name, value in items.items()} for i in range(parts)]
+        return tf.concat([compiled(shared | row) for row in rows], axis=0)
+
+    return compiled if parts == 1 else side_by_side
 
 
 class Contrast(keras.Model):
@@ -46,17 +70,17 @@ class Contrast(keras.Model):
         self.mask_shape = (model["front_end"]["n_mels"], FRAMES)
         # tracked by this model, so that its state travels through JAX's pure functions and into checkpoints
         self.loss_seed = keras.random.SeedGenerator(seed)
-        self.compiled_inputs = _compiled(self._inputs_of_network)
+        self.compiled_inputs = _compiled(self._inputs_of_network, self.anchors)
         self.contrastive_loss = losses.make_loss(model["loss"], self.loss_seed)
 
     def inputs_of_network(self, x):
         """The whole input side; see `_inputs_of_network`."""
         return self.compiled_inputs(x)
 
-    def _inputs_of_network(self, x):
-        """The whole input side: degrade, transform and mask; float32 (anchors * (1 + positives), n_mels,
-        33)."""
-        n, m = self.anchors, self.anchors * self.positives
+    def _inputs_of_network(self, x, anchors):
+        """The whole input side of a batch with so many anchors: degrade, transform and mask; float32
+        (anchors * (1 + positives), n_mels, 33)."""
+        n, m = anchors, anchors * self.positives
         # Keras forgets the batch's size on its way here; shapes are fixed, and the compiler should know
         x = dict(x)
         if self.resident:
