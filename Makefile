@@ -73,7 +73,7 @@ lint: setup ## ruff, snakefmt, snakemake --lint, hadolint, shellcheck
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/shellcheck envs/install_sox.sh tests/cluster/install_slurm.sh .ci/run
+	$(BIN)/shellcheck envs/*.sh tests/cluster/install_slurm.sh .ci/run
 	@for recipe in containers/*.def; do \
 	  sed -n '/^%post/,/^%environment/{/^%/!p}' $$recipe | $(BIN)/shellcheck --shell=sh - || exit 1; done
 	$(BIN)/snakemake --lint --quiet rules --configfile config/demo.yaml
@@ -86,6 +86,9 @@ COMPILE = ../$(BIN)/uv pip compile --quiet --python ../$(BIN)/python --generate-
 lock: setup ## pin and hash what envs/requirements.in and requirements-gpu.in ask for
 	cd envs && $(COMPILE) --override overrides.txt requirements.in -o requirements-cpu.txt
 	cd envs && $(COMPILE) --override overrides.txt --override overrides-gpu.txt requirements-gpu.in -o requirements-gpu.txt
+	cd envs && for variant in cpu gpu; do \
+	  digest=$$(sha256sum <requirements-$$variant.txt | cut -d' ' -f1) && \
+	  sed -i "s/^# sha256 [0-9a-f]*/# sha256 $$digest/" $$variant.post-deploy.sh; done
 
 clean: ## remove results (downloads and the environment stay)
 	rm -rf results

@@ -5,9 +5,13 @@ Corpora are sets of 8 kHz tracks with one purpose: train, validation, database, 
 each query set (queries_clean, queries_clean_shifted, queries_degraded, queries_degraded_shifted, unknown_...).
 """
 
+import os
 from pathlib import Path
 
 from nmfp.files import sha256_file
+
+# for envs/*.post-deploy.sh, which Snakemake runs from a copy in another folder
+os.environ.update(NMFP_ENVS=f"{workflow.basedir}/envs")
 
 EXPERIMENT = f"results/{config['experiment']}"
 DATA = f"{EXPERIMENT}/data"

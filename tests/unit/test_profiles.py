@@ -1,5 +1,6 @@
 """Profiles, rules and container recipes agree: Snakemake ignores what a profile says of unknown rules."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -137,10 +138,27 @@ def test_containers_install_the_pinned_packages_and_sox():
         assert f"envs/requirements-{variant}.txt" in recipe
         for text in (docker, recipe):
             assert "libsox-fmt-mp3" in text and text.count("--require-hashes") == 2
-        conda = yaml.safe_load((ROOT / f"envs/{variant}.yaml").read_text())
-        assert conda["dependencies"][-1]["pip"] == ["--require-hashes", f"-r requirements-{variant}.txt"]
     for source in re.findall(r"^COPY (.+) \S+$", docker, flags=re.MULTILINE):
         assert all((ROOT / name).exists() for name in source.split()), source
+
+
+@pytest.mark.parametrize("variant", ["cpu", "gpu"])
+def test_conda_environments_get_the_pinned_packages(variant, tmp_path):
+    """Snakemake runs a copy of the script, and makes the environment anew where the script's text changed."""
+    conda = yaml.safe_load((ROOT / f"envs/{variant}.yaml").read_text())
+    assert {"python=3.11", "sox", "pip"} <= set(conda["dependencies"])
+    requirements = ROOT / f"envs/requirements-{variant}.txt"
+    script = tmp_path / "copy.sh"
+    script.write_text((ROOT / f"envs/{variant}.post-deploy.sh").read_text())
+    assert f"# sha256 {hashlib.sha256(requirements.read_bytes()).hexdigest()} " in script.read_text()
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NMFP_ENVS": str(ROOT / "envs")}
+    run = subprocess.run(["sh", script], env=environment, capture_output=True, text=True, check=True)
+    words = run.stdout.split()
+    assert words[:3] == ["-m", "pip", "install"] and {"--require-hashes", "--no-deps"} < set(words)
+    assert words[-1] == str(requirements)
 
 
 # ---- make slurm-resume ----
