@@ -357,6 +357,21 @@ def test_a_track_that_repeats_itself_is_reported_once():
     assert found[0].end - found[0].begin == pytest.approx(60, abs=2)
 
 
+@pytest.mark.parametrize("block", [8, 16, 24])
+@pytest.mark.parametrize("seed", range(3))
+def test_two_places_that_fit_in_turns_do_not_explain_each_other_away(seed, block):
+    """A loop does not repeat in whole hops: now one place fits better, now the other, and both become runs."""
+    rng, n = np.random.default_rng(seed), 150
+    first = unit(rng, n)
+    again = noisy(rng, first, 0.5)
+    reference = make_reference([unit(rng, 100), np.concatenate([first, again]), unit(rng, 120)])
+    heard = np.where((np.arange(n) // block % 2 == 0)[:, None], first, again)
+    recording = np.concatenate([unit(rng, 40), noisy(rng, heard, 0.2), unit(rng, 40)])
+    found, _ = feed_in_blocks(recording, sounding(recording), reference, judge_by_score(0.6))
+    assert [s.track for s in found] == ["track 1.mp3"]
+    assert found[0].begin == pytest.approx(20, abs=2) and found[0].end == pytest.approx(95, abs=2)
+
+
 def test_similar_music_is_not_reported_beside_the_right_one(library):
     rng = np.random.default_rng(4)
     original = unit(rng, 150)

@@ -198,19 +198,13 @@ class Monitor:
         ), valid
 
     def _close(self, over: list[_Run]) -> list[Sighting]:
-        """Report runs that are over, in the order in which they began; each is the stretch that gains most.
-
-        A segment gains what its similarity exceeds a share (EDGE) of the run's best score by. Where another run explains it
-        outright, it loses instead: music that is like other music in the database must not be reported beside it.
-        """
+        """Report runs that are over, in the order in which they began; each is the stretch that gains most."""
         found = []
         for run in over:
-            similar = np.array(run.similar)
-            gains = np.where(self._explained(run, similar), 0.0, similar) - EDGE * run.best
-            begin, end = best_stretch(gains)
-            if end - begin < self.settings.shortest or self._is_echo(run, gains[begin:end].sum(), begin, end):
+            begin, end = self._stretch(run)
+            if end - begin < self.settings.shortest or self._is_echo(run, begin, end):
                 continue
-            score = float(similar[begin:end].mean())
+            score = float(np.mean(run.similar[begin:end]))
             if verdict := self._accepted(end - begin, score):
                 sure = [c for c in (run.confidence, verdict.confidence) if c is not None]
                 place = run.first + begin
@@ -229,37 +223,60 @@ class Monitor:
         self._over = [r for r in [*self._over, *over] if r.first + len(r.similar) > min(oldest, self._first)]
         return sorted(found, key=lambda s: (s.begin, s.track))
 
-    def _is_echo(self, run: _Run, gain: float, begin: int, end: int) -> bool:
-        """Whether another run of the same track, over the same stretch at another offset, has more to say for it."""
-        for other in (*self._runs, *self._over):
-            if other is run or other.track != run.track:
-                continue
-            start, stop = run.first + begin - other.first, run.first + end - other.first
-            gains = np.array(other.similar) - EDGE * other.best
-            first, last = best_stretch(gains)
-            if max(first, start) < min(last, stop) and gains[first:last].sum() > gain:
-                return True
+    def _stretch(self, run: _Run) -> tuple[int, int]:
+        """Begin and end of the part of a run that gains most, counted from its first segment.
+
+        A segment gains what its similarity exceeds a share (EDGE) of the run's best score by. Where another run explains it
+        outright, it loses instead: music that is like other music in the database must not be reported beside it.
+        """
+        similar = np.array(run.similar)
+        return best_stretch(np.where(self._explained(run, similar), 0.0, similar) - EDGE * run.best)
+
+    def _others(self, run: _Run) -> Iterator[_Run]:
+        return (other for other in (*self._runs, *self._over) if other is not run)
+
+    def _is_echo(self, run: _Run, begin: int, end: int) -> bool:
+        """Whether most of these segments of a run belong to a better one of the same track, at another offset."""
+        for other in self._others(run):
+            if other.track == run.track and _outranks(other, run):
+                first, last = self._stretch(other)
+                shared = min(last + other.first, end + run.first) - max(
+                    first + other.first, begin + run.first
+                )
+                if 2 * shared > end - begin:
+                    return True
         return False
 
     def _explained(self, run: _Run, similar: np.ndarray) -> np.ndarray:
         """Which segments (n,) of a run another run, at least as good, fits nearly as well as it ever does."""
         explained = np.zeros(len(similar), bool)
-        for other in (*self._runs, *self._over):
-            if other is run or other.best < run.best - AMBIGUOUS_MARGIN:
+        for other in self._others(run):
+            # where a track repeats itself, several of its places fit; one of two runs must yield and the other must
+            # not, or each explains the other away and none is left
+            again = other.track == run.track
+            if again and not _outranks(other, run) or other.best < run.best - AMBIGUOUS_MARGIN:
                 continue
-            # of two places of one track that fit alike (a repetition) the one that was found first counts
-            again = other.track == run.track and other.number < run.number
-            start = max(run.first, other.first)
-            stop = min(run.first + len(similar), other.first + len(other.similar))
-            if start >= stop:
-                continue
-            mine = smooth(similar[start - run.first : stop - run.first])
-            theirs = smooth(np.array(other.similar[start - other.first : stop - other.first]))
+            mine, theirs = (smooth(part) for part in _in_common(run, other))
             better = (theirs >= OUTRIGHT * other.best) & (
                 theirs > mine + (-AMBIGUOUS_MARGIN if again else AMBIGUOUS_MARGIN)
             )
-            explained[start - run.first : stop - run.first] |= better
+            start = max(run.first, other.first) - run.first
+            explained[start : start + len(better)] |= better
         return explained
+
+
+def _in_common(run: _Run, other: _Run) -> tuple[np.ndarray, np.ndarray]:
+    """Similarities (n,) of two runs over the segments that both know."""
+    start = max(run.first, other.first)
+    stop = max(start, min(r.first + len(r.similar) for r in (run, other)))
+    return tuple(np.array(r.similar[start - r.first : stop - r.first]) for r in (run, other))
+
+
+def _outranks(run: _Run, other: _Run) -> bool:
+    """Whether a run fits better than another wherever both can be judged; the earlier one of equals."""
+    mine, theirs = _in_common(run, other)
+    judged = (mine != 0) & (theirs != 0)
+    return (mine[judged].sum(), -run.number) > (theirs[judged].sum(), -other.number)
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
