@@ -18,6 +18,9 @@ from nmfp.cli.parser import build_parser
 from nmfp.cli.status import FAILED, INTERRUPTED, OK, USAGE, UsageError
 from nmfp.errors import NmfpError
 
+# Packages that pyproject.toml's extras bring
+OPTIONAL = ("keras", "tensorflow", "h5py")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (by default the process's own) and return its exit status."""
@@ -45,6 +48,14 @@ def _run(arguments) -> int:
         return USAGE
     except NmfpError as error:
         complain(error)
+        return FAILED
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        complain(
+            f"this needs {error.name}, which is not installed; in the folder of nmfp's source: "
+            "pip install '.[weights]', or '.[gpu]' for an NVIDIA GPU."
+        )
         return FAILED
     except BrokenPipeError:
         # whoever read our output has seen enough (nmfp ... | head)
