@@ -68,7 +68,8 @@ def _run(arguments) -> int:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "free some space and run again" if full else "see its permissions, or choose another place"
         complain(f"{what} cannot be read or written ({error.strerror or error}); {advice}.")
-        _drop_output()
+        if error.filename is None:  # it may have been standard output
+            _drop_output()
         return FAILED
 
 

@@ -205,8 +205,7 @@ def run_calibrate(arguments) -> int:
     from nmfp.identification import background
 
     if not arguments.unknown:
-        store.replace_beside(arguments.database, background.NAME, background.calibrate_files)
-        return OK
+        return _calibrate_by_own_tracks(arguments)
     from nmfp.identification.fingerprinting import fingerprint_file
     from nmfp.identification.session import Session
 
@@ -237,6 +236,21 @@ def run_calibrate(arguments) -> int:
     if not arguments.quiet:
         say(f"{printable(arguments.database)}: calibrated by {len(set(numbers.tolist()))} recordings")
     return FAILED if failed else OK
+
+
+def _calibrate_by_own_tracks(arguments) -> int:
+    from nmfp import store
+    from nmfp.identification import background
+
+    if len(store.open_store(arguments.database).tracks) < 2:
+        raise NmfpError(
+            f"{arguments.database} holds fewer than two tracks, which cannot be compared with each other; name recordings "
+            "that are not in it."
+        )
+    store.replace_beside(arguments.database, background.NAME, background.calibrate_files)
+    if not arguments.quiet:
+        say(f"{printable(arguments.database)}: calibrated by its own tracks")
+    return OK
 
 
 def run_verify(arguments) -> int:
