@@ -201,8 +201,8 @@ class Monitor:
         """Report runs that are over, in the order in which they began; each is the stretch that gains most."""
         found = []
         for run in over:
-            begin, end = self._stretch(run)
-            if end - begin < self.settings.shortest or self._is_echo(run, begin, end):
+            begin, end = self._left(run, *self._stretch(run))
+            if end - begin < self.settings.shortest:
                 continue
             score = float(np.mean(run.similar[begin:end]))
             if verdict := self._accepted(end - begin, score):
@@ -235,17 +235,20 @@ class Monitor:
     def _others(self, run: _Run) -> Iterator[_Run]:
         return (other for other in (*self._runs, *self._over) if other is not run)
 
-    def _is_echo(self, run: _Run, begin: int, end: int) -> bool:
-        """Whether most of these segments of a run belong to a better one of the same track, at another offset."""
+    def _left(self, run: _Run, begin: int, end: int) -> tuple[int, int]:
+        """What is left of a run's stretch beside better runs of the same track, at other offsets; (0, 0) where most
+        of it is theirs, so that a run is their echo."""
+        whole = end - begin
         for other in self._others(run):
             if other.track == run.track and _outranks(other, run):
-                first, last = self._stretch(other)
-                shared = min(last + other.first, end + run.first) - max(
-                    first + other.first, begin + run.first
-                )
-                if 2 * shared > end - begin:
-                    return True
-        return False
+                first, last = (i + other.first - run.first for i in self._stretch(other))
+                if 2 * (min(last, end) - max(first, begin)) > whole:
+                    return 0, 0
+                if first <= begin < last:
+                    begin = last
+                elif begin < first < end:
+                    end = first
+        return begin, end
 
     def _explained(self, run: _Run, similar: np.ndarray) -> np.ndarray:
         """Which segments (n,) of a run another run, at least as good, fits nearly as well as it ever does."""
