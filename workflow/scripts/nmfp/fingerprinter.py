@@ -60,7 +60,9 @@ class DivideAndEncode(keras.layers.Layer):
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
         hidden = centred * ops.rsqrt(variance + EPSILON) * ops.cast(self.gamma, "float32")
         hidden = ops.cast(hidden + ops.cast(self.beta, "float32"), self.compute_dtype)
-        return ops.sum(hidden * self.kernel_out, axis=-1) + self.bias_out
+        # The bias is part of the sum: an addition after it is fused with it by OpenVINO 2026.4 on a CPU, which then
+        # adds the bias of slice b to all of row b of the batch.
+        return ops.sum(hidden * self.kernel_out + self.bias_out[:, None] / self.units, axis=-1)
 
     def compute_output_shape(self, input_shape):
         """(B, slices)."""
