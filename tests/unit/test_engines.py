@@ -60,6 +60,16 @@ def test_fingerprints_do_not_depend_on_the_batch(name, segments, request):
     assert engine(segments[:0]).shape == (0, 16)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_overlapping_segments_are_those_of_a_copy(small_model, melody, threads):
+    """What identification hands over is a view of the signal; memory that goes while it is read gives other numbers."""
+    view = np.lib.stride_tricks.sliding_window_view(melody(8000 * 20, 3), 8000)[::4000]
+    engine = engines.open_engine(small_model, "openvino", batch=16, threads=threads)
+    copied = engine(np.ascontiguousarray(view))
+    assert not view.flags.c_contiguous
+    assert all(np.array_equal(engine(view), copied) for _ in range(10))
+
+
 def test_fingerprints_do_not_depend_on_threads_or_batch_size(small_model, openvino, segments):
     other = engines.open_engine(small_model, "openvino", batch=128, threads=2)
     assert np.array_equal(other(segments), openvino(segments))

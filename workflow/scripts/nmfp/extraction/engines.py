@@ -80,15 +80,19 @@ class OpenvinoEngine:
 
     def __call__(self, segments: np.ndarray) -> np.ndarray:
         """See `Engine`; not to be called from two threads at once."""
+        # OpenVINO reads this very memory and does not keep it: a copy made tile by tile would be gone too early
+        segments = np.ascontiguousarray(segments)
         self._out = np.empty((len(segments), self.dimension), np.float32)
-        for start in range(0, len(segments), TILE):
-            tile = segments[start : start + TILE]
-            if len(tile) < TILE:
-                self._tile[: len(tile)], self._tile[len(tile) :] = tile, 0
-                tile = self._tile
-            rows = slice(start, min(start + TILE, len(segments)))
-            self._queue.start_async({0: np.ascontiguousarray(tile)}, rows, share_inputs=True)
-        self._queue.wait_all()
+        try:
+            for start in range(0, len(segments), TILE):
+                tile = segments[start : start + TILE]
+                if len(tile) < TILE:
+                    self._tile[: len(tile)], self._tile[len(tile) :] = tile, 0
+                    tile = self._tile
+                rows = slice(start, min(start + TILE, len(segments)))
+                self._queue.start_async({0: tile}, rows, share_inputs=True)
+        finally:  # also after Ctrl-C
+            self._queue.wait_all()
         return self._out
 
 
