@@ -4,7 +4,7 @@
 # docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/data" nmfp --cores all --configfile /opt/nmfp/config/demo.yaml
 #
 # Results appear in the folder mounted at /data. The GPU variant needs only a driver on the host: CUDA comes with the
-# Python packages. Tried: the same commands in a clean virtual environment, and a linter; the image was built by nobody.
+# Python packages. Nobody has built it yet; docs/scaling.md says what was tried.
 FROM python:3.11-slim-bookworm
 
 ARG VARIANT=cpu
@@ -34,8 +34,10 @@ COPY envs/ envs/
 RUN useradd --create-home --uid 1000 nmfp \
  && install --directory --owner=nmfp --mode=1777 /data
 
-# any user id works (--user): what Snakemake caches goes to a folder that everybody may write to
+# any user id works (--user), also one without a name and a home of its own
 ENV PATH=/opt/venv/bin:$PATH \
+    USER=nmfp \
+    HOME=/tmp \
     XDG_CACHE_HOME=/tmp/cache \
     TF_CPP_MIN_LOG_LEVEL=2
 
