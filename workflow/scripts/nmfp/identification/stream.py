@@ -56,9 +56,12 @@ class Sighting:
     confidence: float | None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Run:
-    """A track that is playing: similarities (n,) of its segments from `first` on, along the offset."""
+    """A track that is playing: similarities (n,) of its segments from `first` on, along the offset.
+
+    Once it is over, `listed` holds the segments of the recording that were reported as its own.
+    """
 
     number: int
     track: int
@@ -69,6 +72,7 @@ class _Run:
     offsets: list[int] = field(default_factory=list)
     best: float = 0.0
     confidence: float | None = None
+    listed: tuple[int, int] | None = None
 
 
 class Monitor:
@@ -208,6 +212,7 @@ class Monitor:
             if verdict := self._accepted(end - begin, score):
                 sure = [c for c in (run.confidence, verdict.confidence) if c is not None]
                 place = run.first + begin
+                run.listed = (place, run.first + end)
                 found.append(
                     Sighting(
                         str(self.reference.names[run.track]),
@@ -236,18 +241,24 @@ class Monitor:
         return (other for other in (*self._runs, *self._over) if other is not run)
 
     def _left(self, run: _Run, begin: int, end: int) -> tuple[int, int]:
-        """What is left of a run's stretch beside better runs of the same track, at other offsets; (0, 0) where most
-        of it is theirs, so that a run is their echo."""
+        """What is left of a run's stretch beside other runs of the same track: those reported already, and better ones
+        that still play. (0, 0) where most of it is theirs, so that it is an echo."""
         whole = end - begin
         for other in self._others(run):
-            if other.track == run.track and _outranks(other, run):
+            if other.track != run.track:
+                continue
+            if other.listed:
+                first, last = (i - run.first for i in other.listed)
+            elif other in self._runs and _outranks(other, run):
                 first, last = (i + other.first - run.first for i in self._stretch(other))
-                if 2 * (min(last, end) - max(first, begin)) > whole:
-                    return 0, 0
-                if first <= begin < last:
-                    begin = last
-                elif begin < first < end:
-                    end = first
+            else:
+                continue
+            if 2 * (min(last, end) - max(first, begin)) > whole:
+                return 0, 0
+            if first <= begin < last:
+                begin = last
+            elif begin < first < end:
+                end = first
         return begin, end
 
     def _explained(self, run: _Run, similar: np.ndarray) -> np.ndarray:
