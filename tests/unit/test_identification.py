@@ -12,6 +12,7 @@ from nmfp.identification import background, decision, stream
 from nmfp.identification.places import _most_proposed, diagonal_scores, identify, other_places
 from nmfp.identification.reference import Reference, nearest_rows
 from nmfp.matching import Bounds
+from search_world import write_fingerprints
 
 DIMENSION = 24
 
@@ -257,6 +258,13 @@ def test_a_database_is_its_own_background():
     assert scores.shape == (600, 5) and set(tracks) == set(range(6))
     # every excerpt stands in its own track with a score of 1, which must not count
     assert scores[:, 0].max() < 0.99 and scores[:, -1].max() < 0.6
+
+
+def test_one_piece_of_music_twice_gives_nothing_to_judge_by(tmp_path):
+    track = unit(np.random.default_rng(2), 80)
+    write_fingerprints(tmp_path, ["a.mp3", "a again.mp3"], np.array([80, 80]), np.concatenate([track, track]))
+    background.calibrate_files(tmp_path)
+    assert decision.open_decision(tmp_path, None).judge(9, 0.9, 0.1) == decision.UNCALIBRATED
 
 
 def test_unknown_recordings_as_background():

@@ -1,13 +1,17 @@
 """The exported graph: complete, float32, tied to its model."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
-import openvino
 import pytest
 from nmfp import openvino_graph
 from nmfp.errors import NmfpError
 from nmfp.model_folder import read_model
+
+openvino = openvino_graph.import_openvino()
 
 
 def test_graph_takes_int16_of_any_batch_and_keeps_float32(small_model):
@@ -64,3 +68,14 @@ def test_export_from_another_process(small_model, tmp_path):
     (folder / "fingerprinter.weights.h5").unlink()
     with pytest.raises(NmfpError, match="could not be written"):
         openvino_graph._export_elsewhere(folder, read_model(folder)["digest"])
+
+
+def test_nothing_is_reported_to_anybody(small_model):
+    """The import of openvino would start a process that sends a message over the network."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "from nmfp.extraction.engines import open_engine; open_engine(sys.argv[2], 'openvino'); "
+        "print(sorted(m for m, loaded in sys.modules.items() if 'openvino_telemetry' in m and loaded))"
+    )
+    command = [sys.executable, "-c", code, str(Path(openvino_graph.__file__).parents[1]), str(small_model)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -15,6 +15,8 @@ from nmfp.audio import write_wav
 from nmfp.cli.inputs import Input
 from nmfp.database import open_fingerprints
 from nmfp.errors import NmfpError
+from nmfp.identification import background
+from nmfp.identification.decision import UNCALIBRATED, open_decision
 
 SECONDS = (6, 4, 5)
 
@@ -211,6 +213,13 @@ def test_a_full_disk_while_adding(db, monkeypatch, tmp_path, melody):
     monkeypatch.undo()
     assert len(store.open_store(db).tracks) == 3 and store.verify(db) == []
     assert store.add(db, inputs, "openvino", 1).added == 1
+
+
+def test_tracks_of_less_than_ten_seconds_leave_a_database_uncalibrated(db, caplog):
+    store.replace_beside(db, background.NAME, background.calibrate_files)
+    assert not (store.resolve(db) / background.NAME).exists() and store.verify(db) == []
+    assert "no track holds ten seconds of music" in caplog.text
+    assert open_decision(store.resolve(db), None).judge(9, 0.9) == UNCALIBRATED
 
 
 def test_what_an_interrupted_change_left_is_swept_up(db):

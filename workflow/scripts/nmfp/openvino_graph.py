@@ -14,6 +14,14 @@ WEIGHTS = "fingerprinter.bin"
 DIGEST_KEY = "nmfp_model_digest"
 
 
+def import_openvino():
+    """The module openvino, which reports each import to its makers unless openvino_telemetry is missing."""
+    sys.modules.setdefault("openvino_telemetry", None)
+    import openvino
+
+    return openvino
+
+
 def export(graph, folder: str | Path, digest: str | None = None) -> None:
     """Write fingerprinter.xml and .bin into `folder`, each whole or not at all; weights stay float32.
 
@@ -33,9 +41,9 @@ def export(graph, folder: str | Path, digest: str | None = None) -> None:
     digest = digest or read_model(folder)["digest"]
     if keras.backend.backend() != "tensorflow":
         return _export_elsewhere(folder, digest)
-    import openvino
     import tensorflow as tf
 
+    openvino = import_openvino()
     samples = graph.inputs[0].shape[1]
     function = tf.function(lambda segments: graph(segments, training=False), autograph=False)
     concrete = function.get_concrete_function(tf.TensorSpec((None, samples), tf.int16, name="segments"))
@@ -68,8 +76,7 @@ def read_graph(folder: str | Path, digest: str):
     Raises:
         NmfpError: there is none, it is damaged, or it was made from another model than `digest`.
     """
-    import openvino
-
+    openvino = import_openvino()
     path = Path(folder) / GRAPH
     for file in (path, path.with_name(WEIGHTS)):
         if not file.is_file():

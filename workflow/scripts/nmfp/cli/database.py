@@ -248,7 +248,7 @@ def _calibrate_by_own_tracks(arguments) -> int:
             "that are not in it."
         )
     store.replace_beside(arguments.database, background.NAME, background.calibrate_files)
-    if not arguments.quiet:
+    if not arguments.quiet and (store.resolve(arguments.database) / background.NAME).exists():
         say(f"{printable(arguments.database)}: calibrated by its own tracks")
     return OK
 

@@ -52,8 +52,7 @@ class OpenvinoEngine:
     name = "openvino"
 
     def __init__(self, folder: Path, batch: int, threads: int):
-        import openvino
-
+        openvino = openvino_graph.import_openvino()
         info = model_folder.read_model(folder)
         graph = openvino_graph.read_graph(folder, info["digest"])
         graph.reshape([TILE, info["segment_samples"]])

@@ -28,13 +28,24 @@ SEED = 27
 
 
 def calibrate_files(folder: Path) -> None:
-    """Write calibration.json into a folder of database files, with the database as its own background."""
+    """Write calibration.json into a folder of database files, with the database as its own background.
+
+    Nothing is written where its tracks cannot tell what is not in it.
+    """
     opened = open_fingerprints(folder)
     if (opened.tracks["row_end"] > opened.tracks["row_start"]).sum() < 2:
         return  # nothing to compare with
     database = open_files(folder)
     scores, tracks = scores_of_own_tracks(database)
     same = scores[:, -1] >= SAME_MUSIC
+    if same.all():
+        why = (
+            "every excerpt is like another track's music"
+            if same.size
+            else "no track holds ten seconds of music"
+        )
+        log.warning("the database's own tracks cannot calibrate it: %s", why)
+        return
     if same.any():
         log.info(
             "calibration: %d of %d excerpts stand in another track too and are left out",
