@@ -29,6 +29,7 @@ rule train_index:
         version=VERSION["train_index"],
         seed=config["seed"],
         factory=lambda wildcards: config["indexes"][wildcards.index]["factory"],
+        every=index_setting("every", 1),
     script:
         "../workflow/scripts/train_index.py"
 

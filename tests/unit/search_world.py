@@ -21,10 +21,10 @@ def noisy(rng, vectors, amount):
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-def write_fingerprints(folder, ids, rows, vectors, digest="m1", silent=None):
-    """A merged folder as docs/formats.md has it."""
+def write_fingerprints(folder, ids, rows, vectors, digest="m1", silent=None, end=None):
+    """A merged folder as docs/formats.md has it; tracks lie one after another unless their ends say otherwise."""
     folder = Path(folder)
-    end = np.cumsum(rows)
+    end = np.cumsum(rows) if end is None else end
     write_npy(folder / "database.npy", vectors)
     write_npy(folder / "silent.npy", np.zeros(len(vectors), bool) if silent is None else silent)
     tracks = pd.DataFrame(
@@ -113,19 +113,54 @@ def rule(tmp, inputs, outputs, params=None, wildcards=None, threads=1):
 EVALUATION = {"query_segments": [1, 3, 5, 9, 19], "start_every": 7, "candidates": 20}
 
 
-def build_index(root, factory="Flat", name="test", threads=1):
-    """Run train_index and fill_index."""
+def build_index(root, factory="Flat", name="test", threads=1, every=1, shards=1):
+    """Run train_index and fill_index, or fill_shard for each of several shards."""
     import fill_index
+    import fill_shard
     import train_index
 
     database, index = root / "fingerprints/test/database", root / f"index/test/{name}"
     inputs = {"fingerprints": database / "database.npy", "info": database / "database.json"}
     outputs = {"index": index / "trained.faiss", "info": index / "trained.json"}
-    train_index.main(rule(root, inputs, outputs, {"seed": 1, "factory": factory}, threads=threads))
+    train_index.main(
+        rule(root, inputs, outputs, {"seed": 1, "factory": factory, "every": every}, threads=threads)
+    )
     inputs |= {"trained": index / "trained.faiss", "trained_info": index / "trained.json"}
-    outputs = {"index": index / "index.faiss", "info": index / "index.json"}
-    fill_index.main(rule(root, inputs, outputs, threads=threads))
+    for shard in range(shards):
+        name = f"shards/{shard}" if shards > 1 else "index"
+        outputs = {"index": index / f"{name}.faiss", "info": index / f"{name}.json"}
+        if shards == 1:
+            fill_index.main(rule(root, inputs, outputs, threads=threads))
+        else:
+            wildcards = {"shard": str(shard)}
+            fill_shard.main(rule(root, inputs, outputs, {"shards": shards}, wildcards, threads))
     return index
+
+
+def search_shards(root, index, corpus, evaluation, threads=1, nprobe=40):
+    """Run search_shard for each; the inputs that search has of them."""
+    import search_shard
+
+    found = {"shard_distances": [], "shard_rows": []}
+    for path in sorted((index / "shards").glob("*.faiss")):
+        folder = root / f"evaluation/test/{index.name}/{corpus}/shards"
+        outputs = {name: folder / f"{path.stem}.{name}.npy" for name in ("distances", "rows")}
+        inputs = {
+            "index": path,
+            "index_info": path.with_suffix(".json"),
+            "database_info": root / "fingerprints/test/database/database.json",
+        }
+        params = {
+            "queries": root / f"fingerprints/test/{corpus}",
+            "nprobe": nprobe,
+            "search_parameters": "",
+            "on_disk": False,
+            "candidates": evaluation["candidates"],
+        }
+        search_shard.main(rule(root, inputs, outputs, params, {"shard": path.stem}, threads))
+        found["shard_distances"].append(outputs["distances"])
+        found["shard_rows"].append(outputs["rows"])
+    return found
 
 
 def run_search(root, index, corpus="queries_degraded_shifted", threads=1, nprobe=40, evaluation=EVALUATION):
@@ -137,8 +172,11 @@ def run_search(root, index, corpus="queries_degraded_shifted", threads=1, nprobe
         rule(
             root,
             {
-                "index": index / "index.faiss",
-                "index_info": index / "index.json",
+                **(
+                    search_shards(root, index, corpus, evaluation, threads, nprobe)
+                    if (index / "shards").exists()
+                    else {"index": index / "index.faiss", "index_info": index / "index.json"}
+                ),
                 "provenance": root / f"data/{corpus.split('_')[0]}/provenance.csv",
                 "query_tracks": root / f"data/{corpus}/tracks.csv",
                 "database_tracks": root / "data/database/tracks.csv",

@@ -103,6 +103,7 @@ def test_the_manual_gives_the_budget_of_the_whole_run():
         (("evaluation", "indexes"), ["flat"], "'flat'"),
         (("evaluation", "query_segments"), [60], "query_segments"),
         (("indexes", "ivfpq", "probe"), 3, "unknown key 'probe' in indexes.ivfpq"),
+        (("indexes", "ivfpq", "every"), 0, "indexes.ivfpq.every: 0 is less than the minimum of 1"),
     ],
 )
 def test_wrong_keys_are_refused_with_a_sentence(paper, path, value, sentence):

@@ -274,62 +274,10 @@ def test_noisy_keeps_unit_length():
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, atol=1e-6)
 
 
-def run_sharded(root, shards, threads=1):
-    """Search by jobs of one shard each, then gather."""
-    import fill_shard
-    import search
-    import search_shard
-
-    index, database = root / "index/test/test", root / "fingerprints/test/database"
-    folder = root / f"evaluation/test/sharded/{CORPUS}"
-    found = {"distances": [], "rows": []}
-    for shard in range(shards):
-        files = {"index": index / f"shards/{shard}.faiss", "info": index / f"shards/{shard}.json"}
-        inputs = {"trained": index / "trained.faiss", "fingerprints": database / "database.npy"}
-        inputs["info"] = database / "database.json"
-        wildcards = {"shard": str(shard), "corpus": CORPUS}
-        fill_shard.main(rule(root, inputs, files, {"shards": shards}, wildcards))
-        outputs = {name: folder / f"{shard}.{name}.npy" for name in found}
-        search_shard.main(
-            rule(
-                root,
-                {"index": files["index"], "database_info": database / "database.json"},
-                outputs,
-                {
-                    "queries": root / f"fingerprints/test/{CORPUS}",
-                    "nprobe": 40,
-                    "search_parameters": "",
-                    "on_disk": False,
-                    "candidates": 20,
-                },
-                wildcards,
-                threads,
-            )
-        )
-        for name, path in outputs.items():
-            found[name].append(path)
-    search.main(
-        rule(
-            root,
-            {
-                "index": [],
-                "shard_distances": found["distances"],
-                "shard_rows": found["rows"],
-                "provenance": root / "data/queries/provenance.csv",
-                "query_tracks": root / f"data/{CORPUS}/tracks.csv",
-                "database_tracks": root / "data/database/tracks.csv",
-            },
-            {"analysis": folder / "analysis.csv"},
-            {"database": database, "queries": root / f"fingerprints/test/{CORPUS}", "evaluation": EVALUATION},
-            wildcards,
-        )
-    )
-    return folder / "analysis.csv"
-
-
 @pytest.mark.parametrize("factory", ["Flat", "IVF16,Flat"])
 @pytest.mark.parametrize("shards", [2, 5])
 def test_shards_answer_as_one_index_does(tmp_path, factory, shards):
     root = write_world(tmp_path, noise=1.5)
     whole = run_search(root, build_index(root, factory))
-    assert run_sharded(root, shards).read_bytes() == whole.read_bytes()
+    sharded = build_index(root, factory, "sharded", shards=shards)
+    assert run_search(root, sharded).read_bytes() == whole.read_bytes()

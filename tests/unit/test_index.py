@@ -99,9 +99,21 @@ def test_filling_by_blocks_and_parts_is_filling_at_once(vectors, monkeypatch):
     parts = faiss.clone_index(whole)
     nn.fill(whole, vectors)
     monkeypatch.setattr(nn, "BLOCK_ROWS", 1000)
-    nn.fill(parts, vectors, 0, 5_500)
+    nn.fill(parts, vectors[:5_500])
     nn.fill(parts, vectors, 5_500)
     assert faiss.serialize_index(whole).tobytes() == faiss.serialize_index(parts).tobytes()
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_an_index_of_every_so_manyth_row_answers_with_rows_of_the_database(vectors, queries, every):
+    held = np.arange(0, len(vectors), every)
+    distances = ((queries[:, None].astype(np.float64) - vectors[held][None]) ** 2).sum(axis=2)
+    expected = held[np.argsort(distances, axis=1, kind="stable")[:, :5]]
+    index, _ = nn.train(vectors[::every], "Flat", seed=1)
+    nn.fill(index, vectors[::every])
+    assert index.ntotal == nn.rows_held(len(vectors), every) == len(held)
+    np.testing.assert_array_equal(nn.search(index, queries, 5, every=every)[1], expected)
+    np.testing.assert_array_equal(nn.search(index, queries, 5, 1, 40, every)[1], expected + 40)
 
 
 def test_k_larger_than_the_database(vectors):
@@ -121,6 +133,14 @@ def test_a_foreign_index_is_refused(vectors, tmp_path):
         nn.read(tmp_path / "index.faiss", {"model_digest": "m2"})
     with pytest.raises(NmfpError, match="dimension is 32, wanted is 128"):
         nn.read(tmp_path / "index.faiss", {"dimension": 128})
+
+
+@pytest.mark.parametrize("every", [0, "2", None])
+def test_a_description_that_makes_no_sense_is_refused(vectors, tmp_path, every):
+    index, resolved = nn.train(vectors, "Flat", seed=1)
+    nn.write(tmp_path / "index.faiss", index, nn.describe("Flat", resolved, INFO, every))
+    with pytest.raises(NmfpError, match="index.json is damaged: every is"):
+        nn.read(tmp_path / "index.faiss", {})
 
 
 def test_a_damaged_index_is_refused(vectors, tmp_path):

@@ -30,17 +30,19 @@ def fill(folder, array, trained, empty):
     grown = grown_from(path, trained, array)
     filled = empty() if grown is None else grown
     before = filled.ntotal
-    index.fill(filled, array, before)
-    described = index.describe("asked", trained["resolved"], info(array))
+    index.fill(filled, array[:: trained["every"]], before)
+    described = index.describe("asked", trained["resolved"], info(array), trained["every"])
     index.write(path, filled, {**described, "trained_sha256": trained["sha256"]})
     keep(path)
     return before, path.read_bytes()
 
 
-@pytest.fixture(params=["Flat", "IVF8,Flat", "IVF8,PQ4x4"])
+@pytest.fixture(params=[("Flat", 1), ("IVF8,Flat", 1), ("IVF8,PQ4x4", 1), ("Flat", 2), ("IVF8,PQ4x4", 3)])
 def quantisers(request, tmp_path):
-    made, resolved = index.train(vectors(700), request.param, 0)
-    index.write(tmp_path / "trained.faiss", made, index.describe("asked", resolved, info(vectors(700))))
+    factory, every = request.param
+    made, resolved = index.train(vectors(700)[::every], factory, 0)
+    described = index.describe("asked", resolved, info(vectors(700)), every)
+    index.write(tmp_path / "trained.faiss", made, described)
     _, trained = index.read(tmp_path / "trained.faiss", {})
     return trained, lambda: index.read(tmp_path / "trained.faiss", {})[0]
 
@@ -54,11 +56,11 @@ def test_only_new_rows_are_added_and_the_bytes_are_the_same(quantisers, tmp_path
     (folder / "index.faiss").unlink()  # as Snakemake does
     (folder / "index.json").unlink()
     before, grown = fill(folder, vectors(900), trained, empty)
-    assert before == 700
+    assert before == index.rows_held(700, trained["every"])
     assert grown == fill(fresh, vectors(900), trained, empty)[1]
 
 
-@pytest.mark.parametrize("change", ["row", "fewer", "quantisers", "damaged"])
+@pytest.mark.parametrize("change", ["row", "fewer", "quantisers", "every", "damaged"])
 def test_what_does_not_fit_is_filled_from_the_first_row(quantisers, tmp_path, change):
     trained, empty = quantisers
     folder = tmp_path / "a"
@@ -71,6 +73,8 @@ def test_what_does_not_fit_is_filled_from_the_first_row(quantisers, tmp_path, ch
         array = array[:600]
     if change == "quantisers":
         trained = {**trained, "sha256": "other"}
+    if change == "every":
+        trained = {**trained, "every": trained["every"] + 1}
     if change == "damaged":
         (folder / "last" / "index.json").unlink()
         (folder / "last" / "index.json").write_text("{")

@@ -25,16 +25,16 @@ def main(snakemake):
         grown = grown_from(path, trained, vectors)
         filled = empty if grown is None else grown
         before = filled.ntotal
-        index.fill(filled, vectors, before, threads=snakemake.threads)
+        index.fill(filled, vectors[:: trained["every"]], before, threads=snakemake.threads)
         log.info(
             "%s holds %d fingerprints, %d of them new",
             trained["resolved"],
             filled.ntotal,
-            len(vectors) - before,
+            filled.ntotal - before,
         )
         if advice := advise(trained["rows"], len(vectors), snakemake.input.trained):
             log.warning("%s", advice)
-        described = index.describe(trained["factory"], trained["resolved"], info)
+        described = index.describe(trained["factory"], trained["resolved"], info, trained["every"])
         index.write(path, filled, {**described, "trained_sha256": trained["sha256"]})
         keep(path)
 

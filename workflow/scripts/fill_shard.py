@@ -16,12 +16,13 @@ def main(snakemake):
     with script_log(snakemake.log[0]):
         info = read_json(snakemake.input.info)
         vectors = np.load(snakemake.input.fingerprints, mmap_mode="r")
-        start, stop = shard_rows(len(vectors), int(snakemake.wildcards.shard), snakemake.params.shards)
         fitting = {"model_digest": info["model_digest"], "dimension": info["dimension"]}
         empty, trained = index.read(snakemake.input.trained, fitting)
-        index.fill(empty, vectors, start, stop, snakemake.threads)
+        every, shards = trained["every"], snakemake.params.shards
+        start, stop = shard_rows(len(vectors), int(snakemake.wildcards.shard), shards, every)
+        index.fill(empty, vectors[start:stop:every], threads=snakemake.threads)
         log.info("rows %d to %d", start, stop)
-        described = index.describe(trained["factory"], trained["resolved"], info)
+        described = index.describe(trained["factory"], trained["resolved"], info, every)
         described |= {"row_start": start, "row_end": stop}
         index.write(Path(snakemake.output.index), empty, described)
 

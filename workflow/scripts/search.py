@@ -30,9 +30,9 @@ def nearest(snakemake, database, candidates):
         return by_shards(distances, [np.load(path, mmap_mode="r") for path in inputs.shard_rows], candidates)
     fitting = {key: database.info[key] for key in ("model_digest", "dimension", "rows")}
     fitting["database_sha256"] = database.info["sha256"]
-    searched, _ = index.read(inputs.index, fitting, params.on_disk)
+    searched, info = index.read(inputs.index, fitting, params.on_disk)
     index.set_search_parameters(searched, params.nprobe, params.search_parameters)
-    return by_index(index.to_gpu(searched), candidates, snakemake.threads)
+    return by_index(index.to_gpu(searched), candidates, snakemake.threads, info["every"])
 
 
 def main(snakemake):

@@ -16,7 +16,12 @@ def main(snakemake):
         shard, info = index.read(snakemake.input.index, fitting, params.on_disk)
         index.set_search_parameters(shard, params.nprobe, params.search_parameters)
         distances, rows = search_shard(
-            index.to_gpu(shard), info["row_start"], queries.vectors, params.candidates, snakemake.threads
+            index.to_gpu(shard),
+            info["row_start"],
+            queries.vectors,
+            params.candidates,
+            snakemake.threads,
+            info["every"],
         )
         write_npy(snakemake.output.distances, distances)
         write_npy(snakemake.output.rows, rows)

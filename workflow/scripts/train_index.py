@@ -15,11 +15,12 @@ def main(snakemake):
     with script_log(snakemake.log[0]):
         info = read_json(snakemake.input.info)
         vectors = np.load(snakemake.input.fingerprints, mmap_mode="r")
-        asked = snakemake.params.factory
-        trained, resolved = index.train(vectors, asked, snakemake.params.seed, snakemake.threads)
+        asked, every = snakemake.params.factory, snakemake.params.every
+        held = vectors[::every]
+        trained, resolved = index.train(held, asked, snakemake.params.seed, snakemake.threads)
         if resolved != asked:
-            log.info("%s for %d fingerprints instead of %s", resolved, len(vectors), asked)
-        index.write(Path(snakemake.output.index), trained, index.describe(asked, resolved, info))
+            log.info("%s for %d fingerprints instead of %s", resolved, len(held), asked)
+        index.write(Path(snakemake.output.index), trained, index.describe(asked, resolved, info, every))
 
 
 if __name__ == "__main__":

@@ -131,11 +131,11 @@ def place_queries(
         )
 
 
-def by_index(index: faiss.Index, candidates: int, threads: int):
-    """Neighbours by one search of the index."""
+def by_index(index: faiss.Index, candidates: int, threads: int, every: int = 1):
+    """Neighbours by one search of the index, which holds the rows 0, every, 2 every ... of the database."""
 
     def neighbours(rows: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        return nn.search(index, vectors, candidates, threads)[1]
+        return nn.search(index, vectors, candidates, threads, every=every)[1]
 
     return neighbours
 

@@ -4,6 +4,9 @@ An index is named by a FAISS factory string
 (https://github.com/facebookresearch/faiss/wiki/The-index-factory):
 `Flat`, `IVF256,Flat`, `IVF256,PQ64x8` (the paper's), `IVF1024,PQ64x4fs,RFlat` (re-ranked), `HNSW32`, or
 `auto`. Distances are squared L2, which orders unit vectors as their inner product does.
+
+An index may hold only every so manyth row of a database: the rows 0, every, 2 every ... (two hops: every
+second row, one a second). What it answers are rows of the database all the same.
 """
 
 import os
@@ -50,6 +53,11 @@ def auto_factory(rows: int, dimension: int) -> str:
     if rows < RERANKED_ROWS:
         return f"IVF{lists},{codes},RFlat"
     return f"IVF{lists}_HNSW32,PQ{dimension // 2}x8"
+
+
+def rows_held(rows: int, every: int) -> int:
+    """How many of a database's rows an index holds that takes every so manyth, from the first on."""
+    return -(-rows // every)
 
 
 def resolve_factory(factory: str, rows: int, dimension: int) -> str:
@@ -113,14 +121,11 @@ def train(vectors: np.ndarray, factory: str, seed: int, threads: int = 1) -> tup
     return index, resolved
 
 
-def fill(
-    index: faiss.Index, vectors: np.ndarray, start: int = 0, stop: int | None = None, threads: int = 1
-) -> None:
-    """Add rows start to stop (exclusive) of `vectors`, block by block; adding needs no retraining."""
+def fill(index: faiss.Index, vectors: np.ndarray, start: int = 0, threads: int = 1) -> None:
+    """Add the rows of `vectors` from `start` on, block by block; adding needs no retraining."""
     faiss.omp_set_num_threads(threads)
-    stop = len(vectors) if stop is None else stop
-    for first in range(start, stop, BLOCK_ROWS):
-        index.add(np.ascontiguousarray(vectors[first : min(first + BLOCK_ROWS, stop)], dtype=np.float32))
+    for first in range(start, len(vectors), BLOCK_ROWS):
+        index.add(np.ascontiguousarray(vectors[first : first + BLOCK_ROWS], dtype=np.float32))
 
 
 def set_search_parameters(index: faiss.Index, nprobe: int | None = None, parameters: str = "") -> None:
@@ -150,20 +155,28 @@ def set_search_parameters(index: faiss.Index, nprobe: int | None = None, paramet
         ) from None
 
 
+def probes(index: faiss.Index) -> int | None:
+    """Inverted lists that a search visits; None without lists."""
+    return faiss.extract_index_ivf(index).nprobe if _lists(index) else None
+
+
 def search(
-    index: faiss.Index, queries: np.ndarray, k: int, threads: int = 1
+    index: faiss.Index, queries: np.ndarray, k: int, threads: int = 1, first_row: int = 0, every: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows of every query.
 
     Args:
         queries: (n, dimension) float32.
+        first_row: row of the database that the index's first vector is.
+        every: rows of the database from one vector of the index to the next.
 
     Returns:
-        Squared distances (n, k) float32, ascending, and rows (n, k) int64; -1 where the index holds or
-        visits fewer.
+        Squared distances (n, k) float32, ascending, and rows of the database (n, k) int64; -1 where the
+        index holds or visits fewer.
     """
     faiss.omp_set_num_threads(threads)
-    return index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+    distances, found = index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+    return distances, np.where(found < 0, -1, first_row + found * every)
 
 
 def to_gpu(index: faiss.Index) -> faiss.Index:
@@ -185,11 +198,16 @@ def write(path: str | Path, index: faiss.Index, info: dict) -> None:
     write_json(Path(path).with_suffix(".json"), {**info, "sha256": sha256_file(path)})
 
 
-def describe(factory: str, resolved: str, database_info: dict) -> dict:
-    """What is stored beside an index: how it was made and of which database."""
+def describe(factory: str, resolved: str, database_info: dict, every: int = 1) -> dict:
+    """What is stored beside an index: how it was made and of which database.
+
+    Args:
+        every: the index takes the rows 0, every, 2 every ... of the database.
+    """
     return {
         "factory": factory,
         "resolved": resolved,
+        "every": every,
         "rows": database_info["rows"],
         "dimension": database_info["dimension"],
         "model_digest": database_info["model_digest"],
@@ -208,13 +226,18 @@ def read(path: str | Path, expect: dict, on_disk: bool = False) -> tuple[faiss.I
         NmfpError: missing, unreadable, or made from another model or database.
     """
     path = Path(path)
-    info = read_json(path.with_suffix(".json"))
+    # indexes of before this key existed hold every row
+    info = {"every": 1, **read_json(path.with_suffix(".json"))}
     for key, value in expect.items():
         if info.get(key) != value:
             raise NmfpError(
                 f"{path} does not fit: its {key} is {info.get(key)}, wanted is {value}; "
                 "it was made from another database or model, delete its folder and build it again."
             )
+    if type(info["every"]) is not int or info["every"] < 1:
+        raise NmfpError(
+            f"{path.with_suffix('.json')} is damaged: every is {info['every']!r}; build it again."
+        )
     _check_digest(path, info)
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP if on_disk else 0)

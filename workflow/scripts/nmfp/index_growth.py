@@ -44,11 +44,13 @@ def grown_from(path: Path, trained: dict, vectors: np.ndarray) -> faiss.Index | 
             return None
         if _digest(vectors[:rows]) != known.get("database_sha256"):
             return None
-        found, _ = index.read(last, {})
+        found, info = index.read(last, {})
     except NmfpError as error:
         log.warning("%s; filling from the first row", error)
         return None
-    return found if found.ntotal == rows else None
+    if info["every"] != trained["every"] or found.ntotal != index.rows_held(rows, info["every"]):
+        return None
+    return found
 
 
 def keep(path: Path) -> None:

@@ -11,19 +11,33 @@ from nmfp import index as nn
 from nmfp.errors import NmfpError
 
 
-def shard_rows(rows: int, shard: int, shards: int) -> tuple[int, int]:
-    """First and end row of a shard; the ranges are disjoint and cover all rows."""
-    return rows * shard // shards, rows * (shard + 1) // shards
+def shard_rows(rows: int, shard: int, shards: int, every: int = 1) -> tuple[int, int]:
+    """First and end row of a shard; the ranges are disjoint, cover all rows, and begin with a row that the
+    index holds.
+
+    Args:
+        every: the index holds the rows 0, every, 2 every ... of the database.
+    """
+    held = nn.rows_held(rows, every)
+    first, end = held * shard // shards, held * (shard + 1) // shards
+    return min(first * every, rows), min(end * every, rows)
 
 
 def search_shard(
-    index: faiss.Index, first_row: int, vectors: np.ndarray, k: int, threads: int = 1, block: int = 1 << 13
+    index: faiss.Index,
+    first_row: int,
+    vectors: np.ndarray,
+    k: int,
+    threads: int = 1,
+    every: int = 1,
+    block: int = 1 << 13,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Search all query rows in one shard, block by block.
 
     Args:
         first_row: row of the database that the shard's row 0 is.
         vectors: (n, d) float32 or float16, may be a memmap.
+        every: rows of the database from one row of the shard to the next.
 
     Returns:
         Squared distances (n, k) float32 and rows of the database (n, k) int64, -1 for none.
@@ -33,8 +47,7 @@ def search_shard(
     for start in range(0, len(vectors), block):
         part = slice(start, start + block)
         queries = np.ascontiguousarray(vectors[part], dtype=np.float32)
-        distances[part], rows[part] = nn.search(index, queries, k, threads)
-    rows[rows >= 0] += first_row
+        distances[part], rows[part] = nn.search(index, queries, k, threads, first_row, every)
     return distances, rows
 
 

@@ -32,6 +32,7 @@ class Reference:
         digest: of the model that made the fingerprints, "" where it is not known.
         folder: where the files lie.
         index: a FAISS index over the rows, or None: exact search.
+        every: the index holds the rows 0, every, 2 every ...
         content: SHA-256 of the vectors, "" where it is not known.
     """
 
@@ -43,6 +44,7 @@ class Reference:
     folder: Path
     index: object = None
     content: str = ""
+    every: int = 1
     threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
     def neighbours(self, queries: np.ndarray, k: int = CANDIDATES) -> np.ndarray:
@@ -50,7 +52,7 @@ class Reference:
         if self.index is not None:
             from nmfp import index as nn
 
-            return nn.search(self.index, queries, k, self.threads)[1]
+            return nn.search(self.index, queries, k, self.threads, every=self.every)[1]
         return nearest_rows(self.vectors, self.silent, queries, k)
 
 
@@ -119,16 +121,16 @@ def open_files(folder: Path) -> Reference:
     database = open_fingerprints(folder)
     reference = from_database(database)
     if (folder / "index.faiss").exists():
-        reference.index = _read_index(folder / "index.faiss", database.info)
+        reference.index, reference.every = _read_index(folder / "index.faiss", database.info)
     return reference
 
 
 def _read_index(path: Path, info: dict):
     from nmfp import index as nn
 
-    found, _ = nn.read(path, {key: info[key] for key in ("rows", "dimension", "model_digest")})
+    found, described = nn.read(path, {key: info[key] for key in ("rows", "dimension", "model_digest")})
     nn.set_search_parameters(found)
-    return found
+    return found, described["every"]
 
 
 def find_model_of(folder: str | Path, digest: str) -> Path:

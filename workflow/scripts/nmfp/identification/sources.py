@@ -102,8 +102,13 @@ def from_index(path: str | Path) -> Reference:
         from nmfp.identification.reference import from_database
 
         reference = from_database(open_fingerprints(database))
-        reference.index = index
+        reference.index, reference.every = index, info["every"]
         return reference
+    if info["every"] > 1:
+        raise NmfpError(
+            f"{path} holds only one fingerprint in {info['every']}, and the database it was filled from is not beside "
+            "it; name that database by --database-memmap."
+        )
     vectors = nn.decode(index)
     bounds, names = _tracks(path.with_name("tracks.csv"), len(vectors), str(path))
     digest = str(info.get("model_digest", ""))
