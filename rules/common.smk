@@ -136,6 +136,15 @@ def whole_index(suffix):
     return name
 
 
+def index_files(wildcards):
+    """The files of a finished index: one, or its shards."""
+    folder = f"{INDEX}/{wildcards.model}/{wildcards.index}"
+    shards = expand(
+        f"{folder}/shards/{{shard}}.faiss", shard=shards_of(wildcards.index)
+    )
+    return shards or [f"{folder}/index.faiss"]
+
+
 def identification_database(wildcards):
     """What the database holds now: a change of it makes the answers stale."""
     if not IDENTIFICATION:

@@ -1,8 +1,10 @@
 """Search every query, align, score, and count hits.
 
 INPUTS   index/<model>/<index>/, fingerprints/<model>/{database,<queries>}/, data/{queries,unknown}/provenance.csv
-OUTPUTS  evaluation/<model>/<index>/<queries>/{analysis.csv,hit_rates.csv}, fingerprints/<model>/database/calibration.json
-STEPS    one search, or one a shard (scatter) whose neighbours search merges (gather); then align, score and count
+OUTPUTS  evaluation/<model>/<index>/<queries>/{analysis.csv,hit_rates.csv}, evaluation/<model>/<index>/recall.csv,
+         fingerprints/<model>/database/calibration.json
+STEPS    one search, or one a shard (scatter) whose neighbours search merges (gather); then align, score and count;
+         beside it the index against exact search
 """
 
 
@@ -97,6 +99,49 @@ rule search_shard:
         candidates=config["evaluation"]["candidates"],
     script:
         "../workflow/scripts/search_shard.py"
+
+
+rule recall:
+    input:
+        index=index_files,
+        database=multiext(
+            f"{FINGERPRINTS}/{{model}}/database/",
+            "database.npy",
+            "silent.npy",
+            "tracks.csv",
+            "database.json",
+        ),
+        queries=multiext(
+            f"{FINGERPRINTS}/{{model}}/queries_{config['queries']['evaluate'][0]}/",
+            "database.npy",
+            "silent.npy",
+            "tracks.csv",
+            "database.json",
+        ),
+    output:
+        # holds times, which differ from run to run: nothing but the report may read it
+        table=f"{EVALUATION}/{{model}}/{{index}}/recall.csv",
+    log:
+        f"{LOGS}/recall/{{model}}/{{index}}.log",
+    benchmark:
+        f"{BENCHMARKS}/recall/{{model}}/{{index}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        version=VERSION["recall"],
+        seed=config["seed"],
+        database=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/database",
+        queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/queries_{config['queries']['evaluate'][0]}",
+        nprobe=index_setting("nprobe", None),
+        search_parameters=index_setting("parameters", ""),
+        on_disk=index_setting("on_disk", False),
+        candidates=config["evaluation"]["candidates"],
+    script:
+        "../workflow/scripts/recall.py"
 
 
 rule hit_rates:

@@ -1,7 +1,8 @@
 """Everything a reader wants to see, in one folder.
 
-INPUTS   evaluation/**/{hit_rates,analysis}.csv, models/<model>/history.csv, query and database audio
-OUTPUTS  report/{hit_rates,accuracy,breakdowns,indexes}.csv, report/{hit_rates,training,match,scores,det,breakdowns}.svg,
+INPUTS   evaluation/**/{hit_rates,analysis,recall}.csv, models/<model>/history.csv, query and database audio
+OUTPUTS  report/{hit_rates,accuracy,breakdowns,indexes,recall}.csv,
+         report/{hit_rates,training,match,scores,det,breakdowns,recall}.svg,
          report/{tables,misses}.html; report.html by `snakemake --report`
 """
 
@@ -16,6 +17,11 @@ rule report:
         ),
         unknown=expand(
             f"{EVALUATION}/{{run}}/analysis.csv", run=evaluated_runs("unknown")
+        ),
+        recalls=expand(
+            f"{EVALUATION}/{{model}}/{{index}}/recall.csv",
+            model=config["models"],
+            index=config["evaluation"]["indexes"],
         ),
         histories=expand(f"{MODELS}/{{model}}/history.csv", model=config["models"]),
         indexes=expand(
@@ -86,8 +92,20 @@ rule report:
         indexes=report(
             f"{REPORT}/indexes.csv",
             caption="../workflow/report/indexes.rst",
-            category="Tables",
-            labels={"what": "indexes, and how far the database has outgrown them"},
+            category="Indexes",
+            labels={"what": "how far the database has outgrown them (table)"},
+        ),
+        recall=report(
+            f"{REPORT}/recall.csv",
+            caption="../workflow/report/recall.rst",
+            category="Indexes",
+            labels={"what": "against exact search (table)"},
+        ),
+        recall_figure=report(
+            f"{REPORT}/recall.svg",
+            caption="../workflow/report/recall.rst",
+            category="Indexes",
+            labels={"what": "recall by size and by speed"},
         ),
         tables=report(
             f"{REPORT}/tables.html",

@@ -26,7 +26,7 @@ def paper():
     return yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["config", "archive", "demo", "test"])
+@pytest.mark.parametrize("name", ["config", "archive", "demo", "demo-losses", "demo-indexes", "test"])
 def test_shipped_configurations_are_valid(paper, name):
     config = merge(paper, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
     assert cfg.validate_config(config) == config

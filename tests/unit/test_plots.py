@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from nmfp import pages, plots, plots_detail
 from nmfp.hit_rates import COLUMNS
+from nmfp.recall import COLUMNS as RECALL_COLUMNS
 
 
 def hit_rate_table(models=("a", "b")):
@@ -41,6 +42,15 @@ def analysis(rng, known=True, lengths=(1, 19), n=30):
     return pd.concat(rows, ignore_index=True)
 
 
+def recall_table(models=("a", "b")):
+    rows = [
+        (model, name, "Flat", "", 1, 100, size, 60, share, 1.0, speed, 2)
+        for model in models
+        for name, size, share, speed in (("flat", 512.0, 1.0, 20_000), ("ivfpq", 85.5, 0.9, 8_000))
+    ]
+    return pd.DataFrame(rows, columns=RECALL_COLUMNS)
+
+
 FIGURES = {
     "hit_rates": lambda rng: plots.hit_rates_figure(hit_rate_table()),
     "one_run": lambda rng: plots.hit_rates_figure(hit_rate_table(("a",)).query("criterion == 'track'")),
@@ -56,6 +66,7 @@ FIGURES = {
     "match": lambda rng: plots.match_figure(
         rng.integers(-9000, 9000, 16_000).astype(np.int16), np.zeros(40_000, np.int16), 1.0, 2.5, 2.4, "track"
     ),
+    "recall": lambda rng: plots_detail.recall_figure(recall_table()),
     "empty": lambda rng: plots.empty_figure("nothing"),
 }
 

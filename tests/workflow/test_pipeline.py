@@ -47,7 +47,7 @@ def test_a_second_run_does_nothing(finished):
 def test_nprobe_reruns_search_and_what_follows_only(finished, overlay):
     config = overlay(indexes={"ivfpq": {"factory": "IVF256,PQ64x8", "nprobe": 7}})
     run = snakemake(finished, "--dry-run", configfile=config)
-    assert run.jobs == {"search": 2, "hit_rates": 1, "calibrate": 1, "report": 1}
+    assert run.jobs == {"search": 2, "recall": 1, "hit_rates": 1, "calibrate": 1, "report": 1}
 
 
 def test_degradation_of_queries_reruns_queries_but_not_training(finished, overlay):

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from scipy.special import ndtri
 
-from nmfp.plots import INK, STYLE, empty_figure
+from nmfp.plots import INK, PALETTE, STYLE, empty_figure
 
 # one hue from light to dark: longer queries are darker
 LENGTH_COLOURS = ["#a9cfe6", "#6aaed6", "#3787c0", "#125ea6", "#08306b"]
@@ -136,3 +137,44 @@ def _short(name: str, most: int = 18) -> str:
     """The end of a long name, where names of files differ."""
     name = name.rsplit("/", 1)[-1]
     return name if len(name) <= most else "…" + name[-most + 1 :]
+def recall_figure(table: pd.DataFrame) -> Figure:
+    """Indexes against exact search: recall, size and speed, a line an index.
+
+    Args:
+        table: recall.COLUMNS.
+    """
+    names = table["index"] if table["model"].nunique() == 1 else table["model"] + " · " + table["index"]
+    at = np.arange(len(table))
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(
+            1, 3, figsize=(10.4, 1.5 + 0.4 * len(table)), sharey=True, width_ratios=[1.4, 1, 1],
+            layout="constrained",
+        )  # fmt: skip
+        shares, size, speed = panels
+        shares.hlines(at, table["recall_1"], table["recall_10"], color=PALETTE[0], linewidth=1.8)
+        shares.plot(table["recall_1"], at, "o", color=PALETTE[0], label="named first")
+        shares.plot(
+            table["recall_10"], at, "o", color=PALETTE[0], markerfacecolor="white", zorder=1.9,
+            label="among the first ten",
+        )  # fmt: skip
+        shares.set_yticks(at, names)
+        shares.set_ylim(len(table) - 0.4, -0.6)
+        shares.set_xlim(-0.02, 1.03)
+        shares.xaxis.set_major_formatter(PercentFormatter(1, 0))
+        shares.set_title("the nearest fingerprint is ...")
+        for panel, column, title in (
+            (size, "bytes_per_fingerprint", "bytes a fingerprint"),
+            (speed, "segments_per_second", "segments searched a second"),
+        ):
+            bars = panel.barh(at, table[column], height=0.55, color=LENGTH_COLOURS[0])
+            panel.bar_label(bars, [f"{value:,.0f}" for value in table[column]], padding=4, fontsize=8.5)
+            panel.set_xlim(0, 1.18 * table[column].max())
+            panel.set_title(title)
+            panel.set_xticks([])
+            panel.tick_params(left=False)
+            panel.spines["bottom"].set_visible(False)
+            panel.grid(visible=False)
+        figure.legend(*shares.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return figure
+
+

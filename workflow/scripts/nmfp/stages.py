@@ -29,8 +29,9 @@ VERSION = {
     "train_index": 2,
     "fill_index": 2,
     "search": 1,
+    "recall": 1,
     "hit_rates": 1,
     "calibrate": 1,
-    "report": 2,
+    "report": 3,
     "identify": 1,
 }
