@@ -109,9 +109,12 @@ def test_det_and_breakdown_figures(tmp_path):
         "measured_false_accept_rate": None,
         "true_accept_rate": None,
     }
-    plots.save(
-        plots_detail.det_figure({"a": curve}, {"a": pd.DataFrame([point, refused])}), tmp_path / "det.svg"
-    )
+    for runs in ("a", "abcd"):
+        points = dict.fromkeys(runs, pd.DataFrame([point, refused]))
+        figure = plots_detail.det_figure(dict.fromkeys(runs, curve), points)
+        assert sum(panel.get_visible() for panel in figure.axes) == len(runs)
+        assert figure.get_figwidth() < 16
+        plots.save(figure, tmp_path / "det.svg")
     columns = ["by", "group", "order", "query_seconds", "hits", "sequences", "hit_rate", "ci_low", "ci_high"]
     table = pd.DataFrame(
         [("snr", "0 to 2 dB", 0, s, 1, 2, 0.5, 0.1, 0.9) for s in (1, 10)]
@@ -134,7 +137,7 @@ def test_models_side_by_side():
 
 
 def assert_self_contained(page):
-    assert not re.search(r"(src|href)=\"(?!data:)", page) and "http" not in page and "@import" not in page
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page) and "http" not in page and "@import" not in page
 
 
 def test_tables_page_escapes_and_sorts_by_value():
@@ -144,6 +147,21 @@ def test_tables_page_escapes_and_sorts_by_value():
     assert 'data-value="0.123456789">0.1235</td>' in page
     assert "Nothing to show." in page
     assert_self_contained(page)
+
+
+def test_columns_without_news_are_told_once_and_points_stand_one_under_another():
+    table = pd.DataFrame({"model": "m1", "index": ["a", "b"], "rate": [0.5, 0.25], "size": [512.14, 1.0]})
+    page = pages.tables_page([("Rates", "", table, ["model", "index"])])
+    assert "In all rows: model m1." in page and ">model</th>" not in page and ">index</th>" in page
+    for shown in (">0.50<", ">0.25<", ">512.1<", ">1.0<"):
+        assert shown in page
+    assert 'href="#0"' in page and 'id="0"' in page
+
+
+def test_labels_of_indexes_name_the_model_where_there_are_several():
+    for models, labels in ((("a",), ["flat", "ivfpq"]), (("a", "b"), ["a · flat", "a · ivfpq"])):
+        figure = plots_detail.recall_figure(recall_table(models))
+        assert [t.get_text() for t in figure.axes[0].get_yticklabels()][:2] == labels
 
 
 def test_misses_page_carries_its_sound():

@@ -72,10 +72,10 @@ def describe_miss(answer: pd.Series) -> dict:
     ]
     if pd.notna(answer["true_start_seconds"]):
         start = seconds_to_samples(answer["true_start_seconds"])
-        name = f"{answer['gt_track_path']} at {answer['true_start_seconds']:.2f} s"
+        name = f"at {answer['true_start_seconds']:.2f}\u00a0s in {answer['gt_track_path']}"
         sounds[1] = ("the true place", name, read_wav(answer["gt_track_path"], start, start + samples))
     start = int(answer["pred_start_segment"]) * HOP_SAMPLES
-    name = f"{answer['pred_track_path']} at {answer['pred_start_seconds']:.1f} s"
+    name = f"at {answer['pred_start_seconds']:.1f}\u00a0s in {answer['pred_track_path']}"
     sounds[2] = ("the answer", name, read_wav(answer["pred_track_path"], start, start + samples))
     rank = "not among the candidates"
     if pd.notna(answer["true_track_rank"]):

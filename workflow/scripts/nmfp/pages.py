@@ -24,12 +24,15 @@ th { position: sticky; top: 0; background: #fff; cursor: pointer; font-weight: 6
      user-select: none; }
 th:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort=ascending]::after { content: " \\2191"; } th[aria-sort=descending]::after { content: " \\2193"; }
-th.text, td.text { text-align: left; } tbody tr:hover { background: #f3f6f9; }
+th.text, td.text { text-align: left; } td.text { white-space: normal; min-width: 5rem; max-width: 30rem; }
+nav ul { columns: 20rem; margin: .6rem 0; padding-left: 1.2rem; } a { color: var(--accent); }
+tbody tr:hover { background: #f3f6f9; }
 small { color: var(--quiet); }
 audio { width: 17rem; height: 2.2rem; }
 .miss { border-top: 1px solid var(--rule); padding: .9rem 0; display: grid; gap: .4rem 1.4rem;
         grid-template-columns: repeat(3, minmax(17rem, 1fr)); }
-.miss h3 { grid-column: 1 / -1; font-size: 1rem; margin: 0; } .miss div b { display: block; }
+.miss h3 { grid-column: 1 / -1; font-size: 1rem; margin: 0; } .miss h3 small { font-weight: normal; }
+.miss div { display: flex; flex-direction: column; } .miss audio { margin-top: auto; }
 .name { overflow-wrap: anywhere; }
 """
 _SORT = """
@@ -72,10 +75,11 @@ def table_html(table: pd.DataFrame, text: list[str]) -> str:
         f'<th class="{"text" if c in text else "number"}">{html.escape(str(c))}</th>' for c in table
     )
     rows = []
+    decimals = [_decimals(table[c]) for c in table]
     for row in table.itertuples(index=False):
         cells = []
-        for name, cell in zip(table.columns, row, strict=True):
-            shown, value = cell if isinstance(cell, tuple) else (_shown(cell), _value(cell))
+        for name, places, cell in zip(table.columns, decimals, row, strict=True):
+            shown, value = cell if isinstance(cell, tuple) else (_shown(cell, places), _value(cell))
             kind = "text" if name in text else "number"
             cells.append(
                 f'<td class="{kind}" data-value="{html.escape(str(value))}">{html.escape(shown)}</td>'
@@ -86,11 +90,22 @@ def table_html(table: pd.DataFrame, text: list[str]) -> str:
 
 
 def tables_page(sections: list[tuple[str, str, pd.DataFrame, list[str]]]) -> str:
-    """Sections of heading, explanation, table and the names of its text columns."""
-    body = ["<h1>Tables</h1><p>Click a column's head to sort by it, again for the other direction.</p>"]
-    for heading, explanation, table, text in sections:
-        body.append(f"<h2>{html.escape(heading)}</h2><p>{html.escape(explanation)}</p>")
-        body.append(table_html(table, text) if len(table) else "<p>Nothing to show.</p>")
+    """Sections of heading, explanation, table and the names of its text columns.
+
+    A text column that says the same in every row is told once, above the table.
+    """
+    links = "".join(f'<li><a href="#{i}">{html.escape(s[0])}</a></li>' for i, s in enumerate(sections))
+    body = [
+        "<h1>Tables</h1><p>Click a column's head to sort by it, again for the other direction.</p>"
+        f"<nav><ul>{links}</ul></nav>"
+    ]
+    for i, (heading, explanation, table, text) in enumerate(sections):
+        same = [name for name in text if len(table) > 1 and table[name].nunique() == 1]
+        told = ", ".join(f"{name} {table[name].iloc[0]}" for name in same)
+        body.append(f'<h2 id="{i}">{html.escape(heading)}</h2><p>{html.escape(explanation)}</p>')
+        body.append(f"<p>In all rows: {html.escape(told)}.</p>" if told else "")
+        shown = table.drop(columns=same)
+        body.append(table_html(shown, text) if len(table) else "<p>Nothing to show.</p>")
     return page("Tables", "\n".join(body), _SORT)
 
 
@@ -144,7 +159,7 @@ def misses_page(misses: list[dict]) -> str:
     silence = "<small>nothing to hear</small>"
     for number, miss in enumerate(misses, 1):
         sounds = "".join(
-            f'<div><b>{html.escape(title)}</b><small class="name">{html.escape(name)}</small><br>'
+            f'<div><b>{html.escape(title)}</b><small class="name">{html.escape(name)}</small>'
             f"{silence if samples is None or not len(samples) else audio_player(samples)}</div>"
             for title, name, samples in miss["sounds"]
         )
@@ -155,11 +170,18 @@ def misses_page(misses: list[dict]) -> str:
     return page("The worst misses", "\n".join(body))
 
 
-def _shown(cell) -> str:
+def _decimals(column: pd.Series) -> int:
+    """Decimals that all numbers of a column are shown with, so that their points stand one under another."""
+    numbers = [x for x in column if isinstance(x, float) and np.isfinite(x)]
+    most = 4 if max(map(abs, numbers), default=0) < 100 else 1
+    return next((n for n in range(most) if all(round(x, n) == round(x, most) for x in numbers)), most)
+
+
+def _shown(cell, decimals: int) -> str:
     if cell is None or (isinstance(cell, float) and np.isnan(cell)):
         return ""
-    if isinstance(cell, (float, np.floating)):
-        return f"{cell:.4g}"
+    if isinstance(cell, float):
+        return f"{cell:.{decimals}f}"
     return str(cell)
 
 

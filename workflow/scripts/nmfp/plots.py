@@ -117,7 +117,10 @@ def hit_rates_figure(table: pd.DataFrame) -> Figure:
         panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, 0))
         if len(table):
             handles, labels = panels[0, 0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+            # long enough to tell a dashed line
+            figure.legend(
+                handles, labels, loc="outside lower center", ncols=min(len(labels), 4), handlelength=3.5
+            )
     return figure
 
 

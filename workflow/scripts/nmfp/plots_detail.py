@@ -19,6 +19,7 @@ DIVISIONS = {
 }
 _RATES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9]
 _MOST_GROUPS = 10
+_PANELS_A_ROW = 3
 
 
 def length_colours(count: int) -> list[str]:
@@ -39,12 +40,16 @@ def det_figure(curves: dict[str, pd.DataFrame], operating: dict[str, pd.DataFram
         return empty_figure(
             "There were no queries of music outside the database: nothing can be accepted falsely."
         )
-    count = len(curves)
+    columns = min(len(curves), _PANELS_A_ROW)
+    rows = -(-len(curves) // columns)
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(
-            1, count, figsize=(1.8 + 4.2 * count, 4.7), squeeze=False, sharey=True, layout="constrained"
-        )
-        for panel, (label, curve) in zip(panels[0], curves.items(), strict=True):
+            rows, columns, figsize=(1.8 + 4.2 * columns, 0.4 + 4.3 * rows), squeeze=False, sharey=True,
+            layout="constrained",
+        )  # fmt: skip
+        for panel in panels.flat[len(curves) :]:
+            panel.set_visible(False)
+        for panel, (label, curve) in zip(panels.flat, curves.items(), strict=False):
             seconds = sorted(curve["query_seconds"].unique())
             rates = curve[["false_accept_rate", "miss_rate"]].to_numpy()
             shown = rates[(rates > 0) & (rates < 1)]
@@ -75,7 +80,8 @@ def det_figure(curves: dict[str, pd.DataFrame], operating: dict[str, pd.DataFram
             panel.set_ylim(ndtri(low), ndtri(0.95))
             panel.set_title(label)
             panel.set_xlabel("unknown queries accepted, in %")
-        panels[0, 0].set_ylabel("known queries missed, in %")
+        for panel in panels[:, 0]:
+            panel.set_ylabel("known queries missed, in %")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", title="query")
     return figure
@@ -133,10 +139,6 @@ def breakdowns_figure(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _short(name: str, most: int = 18) -> str:
-    """The end of a long name, where names of files differ."""
-    name = name.rsplit("/", 1)[-1]
-    return name if len(name) <= most else "…" + name[-most + 1 :]
 def recall_figure(table: pd.DataFrame) -> Figure:
     """Indexes against exact search: recall, size and speed, a line an index.
 
@@ -178,3 +180,7 @@ def recall_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _short(name: str, most: int = 18) -> str:
+    """The end of a long name, where names of files differ."""
+    name = name.rsplit("/", 1)[-1].removesuffix(".wav")
+    return name if len(name) <= most else "…" + name[-most + 1 :]
