@@ -9,7 +9,7 @@ if config["dataset"]["source"] == "folder":
 
     rule list_folder:
         output:
-            files=f"{DATA}/{{collection}}/files.csv",
+            files=update(f"{DATA}/{{collection}}/files.csv"),
         log:
             f"{LOGS}/list_folder/{{collection}}.log",
         localrule: True

@@ -3,6 +3,11 @@
 Collections are sets of source files as they come (music, noise, room, microphone).
 Corpora are sets of 8 kHz tracks with one purpose: train, validation, database, queries, unknown, and the four variants of
 each query set (queries_clean, queries_clean_shifted, queries_degraded, queries_degraded_shifted, unknown_...).
+
+An input is ancient() where its content is a matter of lists, digests or versions and its time says nothing. Snakemake
+keeps that promise only while the file exists, and removes outputs before they are made again: a checkpoint that ends in
+that moment would have all partitions fingerprinted anew. Whatever is read as ancient is therefore an update() output,
+which stays until its successor takes its name.
 """
 
 import os

@@ -20,7 +20,7 @@ rule merge:
         silent=f"{FINGERPRINTS}/{{model}}/{{corpus}}/silent.npy",
         tracks=f"{FINGERPRINTS}/{{model}}/{{corpus}}/tracks.csv",
         failures=f"{FINGERPRINTS}/{{model}}/{{corpus}}/failures.csv",
-        info=f"{FINGERPRINTS}/{{model}}/{{corpus}}/database.json",
+        info=update(f"{FINGERPRINTS}/{{model}}/{{corpus}}/database.json"),
     log:
         f"{LOGS}/merge/{{model}}/{{corpus}}.log",
     benchmark:

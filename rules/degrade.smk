@@ -68,12 +68,13 @@ rule queries:
             f"{DATA}/{wildcards.query_set}/degraded/{{n}}.csv",
             n=partition_lists(wildcards.query_set),
         ),
+        tracks=lambda wildcards: corpus_table(wildcards.query_set),
     output:
         provenance=f"{DATA}/{{query_set}}/provenance.csv",
-        clean=f"{DATA}/{{query_set}}_clean/tracks.csv",
-        clean_shifted=f"{DATA}/{{query_set}}_clean_shifted/tracks.csv",
-        degraded=f"{DATA}/{{query_set}}_degraded/tracks.csv",
-        degraded_shifted=f"{DATA}/{{query_set}}_degraded_shifted/tracks.csv",
+        clean=update(f"{DATA}/{{query_set}}_clean/tracks.csv"),
+        clean_shifted=update(f"{DATA}/{{query_set}}_clean_shifted/tracks.csv"),
+        degraded=update(f"{DATA}/{{query_set}}_degraded/tracks.csv"),
+        degraded_shifted=update(f"{DATA}/{{query_set}}_degraded_shifted/tracks.csv"),
     log:
         f"{LOGS}/queries/{{query_set}}.log",
     localrule: True
@@ -84,6 +85,7 @@ rule queries:
         runtime=10,
     params:
         version=VERSION["queries"],
+        listed=lambda wildcards: listed(wildcards.query_set),
         data=lambda wildcards: DATA,
     script:
         "../workflow/scripts/queries.py"

@@ -9,7 +9,7 @@ if config["dataset"]["source"] == "demo":
 
     rule demo_music:
         output:
-            files=f"{DATA}/music/files.csv",
+            files=update(f"{DATA}/music/files.csv"),
         log:
             f"{LOGS}/demo_music.log",
         benchmark:
@@ -30,9 +30,9 @@ if config["dataset"]["source"] == "demo":
 
     rule demo_degradations:
         output:
-            noise=f"{DATA}/noise/files.csv",
-            room=f"{DATA}/room/files.csv",
-            microphone=f"{DATA}/microphone/files.csv",
+            noise=update(f"{DATA}/noise/files.csv"),
+            room=update(f"{DATA}/room/files.csv"),
+            microphone=update(f"{DATA}/microphone/files.csv"),
         log:
             f"{LOGS}/demo_degradations.log",
         benchmark:

@@ -124,7 +124,7 @@ if config["dataset"]["source"] in ("fma", "archive"):
                 degradation_sets(config["dataset"], wildcards.degradation),
             ),
         output:
-            files=f"{DATA}/{{degradation}}/files.csv",
+            files=update(f"{DATA}/{{degradation}}/files.csv"),
         log:
             f"{LOGS}/list_degradations/{{degradation}}.log",
         localrule: True
@@ -156,7 +156,7 @@ if config["dataset"]["source"] == "fma":
                 if config["dataset"]["fma"][key] is not None
             ],
         output:
-            files=f"{DATA}/music/files.csv",
+            files=update(f"{DATA}/music/files.csv"),
         log:
             f"{LOGS}/list_fma.log",
         localrule: True
@@ -186,7 +186,7 @@ if config["dataset"]["source"] == "archive":
         input:
             unpacked_sets(DOWNLOADS, SOURCES, music_sets(config["dataset"])),
         output:
-            files=f"{DATA}/music/files.csv",
+            files=update(f"{DATA}/music/files.csv"),
         log:
             f"{LOGS}/list_archive.log",
         localrule: True
@@ -208,8 +208,8 @@ if config["dataset"]["source"] == "archive":
             tracks=corpus_table("queries"),
         output:
             provenance=f"{DATA}/queries/provenance.csv",
-            degraded_shifted=f"{DATA}/queries_degraded_shifted/tracks.csv",
-            clean_shifted=f"{DATA}/queries_clean_shifted/tracks.csv",
+            degraded_shifted=update(f"{DATA}/queries_degraded_shifted/tracks.csv"),
+            clean_shifted=update(f"{DATA}/queries_clean_shifted/tracks.csv"),
         log:
             f"{LOGS}/archive_queries.log",
         conda:

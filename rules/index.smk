@@ -8,8 +8,8 @@ OUTPUTS  index/<model>/<index>/{trained.faiss,trained.json}, and index.faiss, in
 
 rule train_index:
     input:
-        # ancient: quantisers serve a grown database; another model, seed or factory trains them again
-        fingerprints=ancient(f"{FINGERPRINTS}/{{model}}/database/database.npy"),
+        # ancient: quantisers serve a grown database; another model, seed or factory trains them again. The fingerprints
+        # stand beside; they are too large for an update() output (common.smk), of which Snakemake keeps a copy
         info=ancient(f"{FINGERPRINTS}/{{model}}/database/database.json"),
         model=f"{MODELS}/{{model}}/model.json",
     output:

@@ -11,7 +11,6 @@ checkpoint split_music:
     input:
         tracks=f"{DATA}/music/tracks.csv",
     output:
-        # update: a split that fails, or is killed, leaves the tables of before, and nobody has to start over without them
         train=update(f"{DATA}/train/tracks.csv"),
         validation=update(f"{DATA}/validation/tracks.csv"),
         database=update(f"{DATA}/database/tracks.csv"),

@@ -154,7 +154,9 @@ def test_finished_queries_are_not_made_again_damaged_ones_are(tracks, recordings
     with open(broken, "r+b") as f:
         f.truncate(1000)
     changed = tracks.assign(sha256=["other", *tracks["sha256"][1:]])
-    pd.testing.assert_frame_equal(make(changed, recordings, tmp_path / "out"), first)
+    again = make(changed, recordings, tmp_path / "out")
+    assert again.pop("track_sha256").tolist() == ["other"] * 2 + first.pop("track_sha256").tolist()[2:]
+    pd.testing.assert_frame_equal(again, first)
     assert len(rendered) == 3  # the broken one, and both of the track whose source changed
 
 
@@ -180,7 +182,7 @@ def test_gathered_tables_have_one_row_a_query(tracks, recordings, tmp_path):
     for k in range(2):
         parts.append(tmp_path / f"{k}.csv")
         make(tracks[2 * k : 2 * k + 2], recordings, tmp_path / "out").to_csv(parts[-1], index=False)
-    provenance, corpora = queries.gather(parts)
+    provenance, corpora = queries.gather(parts, tracks)
     assert provenance.columns.tolist() == queries.PROVENANCE_COLUMNS and len(provenance) == 8
     assert set(corpora) == set(VARIANTS)
     for variant, table in corpora.items():
@@ -189,8 +191,18 @@ def test_gathered_tables_have_one_row_a_query(tracks, recordings, tmp_path):
         assert all(f"/{variant}/" in path and len(read_wav(path)) == LENGTH for path in table["path"])
 
 
+def test_queries_of_tracks_that_are_gone_or_changed_are_left_out(tracks, recordings, tmp_path):
+    table = tmp_path / "0.csv"
+    make(tracks, recordings, tmp_path / "out").to_csv(table, index=False)
+    now = tracks.drop(index=0)
+    now.loc[1, "sha256"] = "other content"
+    provenance, corpora = queries.gather([table], now)
+    assert provenance["track_id"].unique().tolist() == tracks["id"].tolist()[2:]
+    assert all(corpora[variant]["id"].tolist() == provenance["id"].tolist() for variant in VARIANTS)
+
+
 def test_no_partitions_give_empty_tables():
-    provenance, corpora = queries.gather([])
+    provenance, corpora = queries.gather([], pd.DataFrame(columns=["id", "sha256"]))
     assert provenance.empty and provenance.columns.tolist() == queries.PROVENANCE_COLUMNS
     assert all(table.empty and "path" in table for table in corpora.values())
 

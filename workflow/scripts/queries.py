@@ -1,12 +1,13 @@
 """Gather the queries of all partitions into their tables (rule queries)."""
 
 from nmfp.degradation.queries import gather
-from nmfp.files import script_log, write_csv
+from nmfp.files import read_csv, script_log, write_csv
 
 
 def main(snakemake):
     with script_log(snakemake.log[0]):
-        provenance, corpora = gather(snakemake.input.tables)
+        tracks = read_csv(snakemake.input.tracks, ["id", "sha256"], text=("id", "sha256"))
+        provenance, corpora = gather(snakemake.input.tables, tracks)
         write_csv(snakemake.output.provenance, provenance)
         for variant, table in corpora.items():
             write_csv(snakemake.output[variant], table)

@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-import numpy as np
 from nmfp import index
+from nmfp.database import open_fingerprints
 from nmfp.files import read_json, script_log
 
 log = logging.getLogger("nmfp")
@@ -14,7 +14,7 @@ def main(snakemake):
     """Contract: rules/index.smk."""
     with script_log(snakemake.log[0]):
         info = read_json(snakemake.input.info)
-        vectors = np.load(snakemake.input.fingerprints, mmap_mode="r")
+        vectors = open_fingerprints(Path(snakemake.input.info).parent).vectors
         asked, every = snakemake.params.factory, snakemake.params.every
         held = vectors[::every]
         trained, resolved = index.train(held, asked, snakemake.params.seed, snakemake.threads)

@@ -135,8 +135,8 @@ def make_queries(
         journal: finished queries with the digests of their WAVs.
 
     Returns:
-        PROVENANCE_COLUMNS and, for each variant, `<variant>_path` and `<variant>_sha256` (of the WAV), in the
-        order of the tracks whatever the number of threads.
+        PROVENANCE_COLUMNS, the track's `track_sha256` and, for each variant, `<variant>_path` and
+        `<variant>_sha256` (of the WAV), in the order of the tracks whatever the number of threads.
 
     Raises:
         NmfpError: a track is missing or shorter than its row says.
@@ -154,7 +154,8 @@ def make_queries(
 
 def degraded_columns() -> list[str]:
     """Columns of data/{set}/degraded/NNNN.csv."""
-    return PROVENANCE_COLUMNS + [f"{variant}_{what}" for variant in VARIANTS for what in ("path", "sha256")]
+    files = [f"{variant}_{what}" for variant in VARIANTS for what in ("path", "sha256")]
+    return [*PROVENANCE_COLUMNS, "track_sha256", *files]
 
 
 def _make_query(
@@ -176,6 +177,7 @@ def _make_query(
         name, track.id, *cut, settings.length,
         _id(recordings["noise"], drawn.noise), drawn.noise_start_sample, _id(recordings["room"], drawn.room),
         _id(recordings["microphone"], drawn.microphone), drawn.snr_db, drawn.room_gain, drawn.microphone_gain,
+        track.sha256,
     ]  # fmt: skip
     for variant in VARIANTS:
         row += [str(paths[variant]), hashes[variant]]
@@ -190,14 +192,24 @@ def _still_there(paths: dict[str, Path], hashes: dict[str, str]) -> bool:
     return all(paths[v].is_file() and sha256_file(paths[v]) == hashes.get(v) for v in VARIANTS)
 
 
-def gather(tables: Sequence[str | Path]) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+def gather(
+    tables: Sequence[str | Path], tracks: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Join the tables of all partitions: provenance, and for each variant its tracks.csv.
 
     The `sha256` of a query's track row is that of its WAV: it changes when the degradation does.
+
+    Args:
+        tables: data/{set}/degraded/NNNN.csv. Queries in them whose track is gone, or has other content by now, are
+            left out: partitions are not made again for that.
+        tracks: columns `id, sha256` of the tracks that are asked for now.
     """
     text = tuple(name for name in degraded_columns() if name.endswith(("id", "path", "sha256")))
     parts = [read_csv(table, degraded_columns(), text=text) for table in tables]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=degraded_columns())
+    wanted = pd.MultiIndex.from_frame(tracks[["id", "sha256"]])
+    made = pd.MultiIndex.from_frame(rows[["track_id", "track_sha256"]])
+    rows = rows[made.isin(wanted)].reset_index(drop=True)
     corpora = {}
     for variant in VARIANTS:
         corpora[variant] = pd.DataFrame(
