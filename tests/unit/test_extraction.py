@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nmfp.errors import NmfpError
-from nmfp.extraction import partition, progress
+from nmfp.extraction import decoding, partition, progress
 from nmfp.extraction.decoding import Decoders
 from nmfp.extraction.segmenting import Segmenter, silent
 from nmfp.files import read_csv, write_csv
@@ -160,6 +160,19 @@ def test_decoders_end_when_their_parent_is_killed(tmp_path, write_corpus):
     while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
         assert time.monotonic() < deadline, "the decoder outlived its parent"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_decoders_whose_parent_has_gone_say_nothing(unbuffered):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-c", decoding._SERVE, str(SCRIPTS)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    run = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(theirs)
+    assert (run.returncode, run.stderr) == (0, b"")
 
 
 # The log of finished work

@@ -2,7 +2,7 @@
 
 import sys
 
-from nmfp.cli import main
+from nmfp.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -2,6 +2,6 @@
 
 import sys
 
-from nmfp.cli import main
+from nmfp.cli import command
 
-sys.exit(main())
+sys.exit(command())

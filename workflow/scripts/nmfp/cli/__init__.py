@@ -9,6 +9,7 @@ Exit status: 0 all went well; 1 some files failed (they are listed) or the work 
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,13 @@ from nmfp.errors import NmfpError
 
 # Packages that pyproject.toml's extras bring
 OPTIONAL = ("keras", "tensorflow", "h5py")
+
+
+def command() -> int:
+    """`main` for a process of its own: when all is done, Ctrl-C no longer changes what its status says."""
+    status = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ A message is a kind (one byte), a length (four bytes, little-endian) and so many
 
 import json
 import logging
+import os
 import queue
 import struct
 import subprocess
@@ -45,24 +46,24 @@ class Decoded(NamedTuple):
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """What a decoding process does: one JSON path a line in, messages out, until the input ends.
+    """What a decoding process does: one JSON path a line in, messages out, until the input ends or nobody listens.
 
-    Every `NmfpError` of the decoder is an answer; anything else ends the process and is reported by its
-    parent.
+    Every `AudioError` is an answer; anything else ends the process and is reported by its parent.
     """
     from nmfp.audio import AudioError, stream
 
-    _send(answers, READY, b"")
-    for line in requests:
-        path = json.loads(line)
-        try:
-            for block in stream(path):
-                _send(answers, BLOCK, block.tobytes())
-            _send(answers, END, b"")
-        except AudioError as error:
-            _send(answers, FAILED, error.reason.encode())
-        except BrokenPipeError:
-            return
+    try:
+        _send(answers, READY, b"")
+        for line in requests:
+            try:
+                for block in stream(json.loads(line)):
+                    _send(answers, BLOCK, block.tobytes())
+                _send(answers, END, b"")
+            except AudioError as error:
+                _send(answers, FAILED, error.reason.encode())
+    except BrokenPipeError:
+        # the parent was killed; standard output must not try once more while Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
 
 
 def _send(answers: BinaryIO, kind: bytes, payload: bytes) -> None:
