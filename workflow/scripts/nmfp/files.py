@@ -21,6 +21,8 @@ from nmfp.errors import NmfpError
 
 log = logging.getLogger("nmfp")
 
+PROCESSOR_TIME = "%.2f s of processor time, %.2f s of it before the work began"
+
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -171,7 +173,12 @@ def _try_lock(handle) -> bool:
 
 @contextlib.contextmanager
 def script_log(path: str | Path | None) -> Iterator[None]:
-    """Log to the rule's file and to standard error; end the process with status 1 and one sentence on `NmfpError`."""
+    """Log to the rule's file and to standard error; end the process with status 1 and one sentence on `NmfpError`.
+
+    The last line of work done says what it cost, with the programs that it called: Snakemake's benchmark files look
+    twice a second at what runs just then. benchmarks/stages.py reads it.
+    """
+    starting = sum(os.times()[:4])
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -191,6 +198,7 @@ def script_log(path: str | Path | None) -> Iterator[None]:
     except BaseException:
         log.exception("unexpected failure")
         raise
+    log.info(PROCESSOR_TIME, sum(os.times()[:4]), starting)
 
 
 def progress(iterable=None, *, total: int | None = None, unit: str, label: str):
