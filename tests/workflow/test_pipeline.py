@@ -1,5 +1,8 @@
 """The whole workflow at toy size: what comes out, and what reruns after which change."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 import yaml
@@ -91,3 +94,19 @@ def test_same_bytes_with_one_core(finished, tmp_path):
     assert len(audio) == 16
     for path in audio:
         assert (tmp_path / path).read_bytes() == (finished / path).read_bytes(), path
+
+
+def test_what_every_stage_cost(finished):
+    """benchmarks/stages.py finds the units, the files and the logged processor time of every job."""
+    program = [sys.executable, str(ROOT / "benchmarks/stages.py"), str(finished / "results/test")]
+    run = subprocess.run([*program, "--extrapolate", "1000,2000"], capture_output=True, text=True)
+    assert run.returncode == 0 and not run.stderr, run.stderr
+    measured = [[cell.strip() for cell in line.split("|")[1:-1]] for line in run.stdout.splitlines()]
+    stages = {row[0]: row for row in measured if len(row) == 9}
+    sheets = len(list((finished / "results/test/benchmarks").rglob("*.tsv")))
+    assert sum(int(row[2]) for name, row in stages.items() if name not in ("stage", "---")) == sheets
+    database = pd.read_csv(finished / "results/test/fingerprints/test/database/tracks.csv")
+    rows = int((database.row_end - database.row_start).sum())
+    assert stages["extract test database"][1] == stages["merge test database"][1] == f"{rows:,} fingerprints"
+    assert "their logs do not say" not in run.stdout
+    assert "| 1,000 tracks | 2,000 tracks |" in run.stdout
