@@ -11,6 +11,7 @@ all processes of the run. Then two partitions, one after another with all thread
 """
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -117,13 +118,10 @@ def job(
 
 def run_jobs(jobs: list[tuple[str, dict]]) -> None:
     """In the measured process: run the scripts of these jobs one after another."""
-    import extract
-    import merge
-
     for stage, described in jobs:
         fields = {k: Named(described[k]) for k in ("input", "output", "params", "wildcards")}
         both = {"log": described["log"], "threads": described["threads"]}
-        {"extract": extract, "merge": merge}[stage].main(SimpleNamespace(**fields, **both))
+        importlib.import_module(stage).main(SimpleNamespace(**fields, **both))
 
 
 def measure(groups: list[list[tuple[str, dict]]]) -> tuple[float, float, float]:
