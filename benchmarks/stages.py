@@ -350,7 +350,9 @@ def extrapolate(tracks: int, costs: dict[str, Cost], options: argparse.Namespace
         "fingerprint": f"{digits(extracting)} core-hours, {extractions:,} jobs of {partition:,} tracks, "
         f"{hours(extracting / extractions / cores)} each on {cores} cores",
         f"both on {nodes} nodes of {cores} cores": hours((converting + extracting) / nodes / cores),
-        "memory a job of these": f"{size(convert.memory * 2**20)}, {size(extract.memory * 2**20)}",
+        "memory of a converting, an extracting job": ", ".join(
+            size(cost.memory * 2**20) for cost in (convert, extract)
+        ),
         "database.npy": size(rows * extract.bytes),
         "merge, one job": f"{hours(rows * merge.unit / 3600)} of one core, or as long as reading, writing and "
         f"reading back take: {hours(3 * rows * extract.bytes / options.disk / 1e9 / 3600)} at {options.disk:g} GB/s",
@@ -412,7 +414,7 @@ def main() -> None:
     parser.add_argument("--shard-gb", type=float, default=14, help="largest shard; the rules ask for 16 GB")
     parser.add_argument("--disk", type=float, default=1, help="GB/s of the disk")
     parser.add_argument(
-        "--job-start", type=float, default=3.5, help="processor seconds of a SLURM job that does nothing"
+        "--job-start", type=float, default=4, help="processor seconds of a SLURM job that does nothing"
     )
     options = parser.parse_args()
     experiment = options.experiment.resolve()
