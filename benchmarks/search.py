@@ -39,7 +39,7 @@ INDEXES = {
     "pq64": ("PQ64x8", 1, ""),
     "ivfpq32": ("IVF256,PQ32x8", 40, ""),
     "ivfpq16": ("IVF256,PQ16x8", 40, ""),
-    "fastscan": ("PQ64x4fs,RFlat", 1, "k_factor_rf=4"),
+    "fastscan": ("PQ64x4fs_64,RFlat", 1, "k_factor_rf=4"),
     "ivffastscan": ("IVF1024,PQ64x4fs,RFlat", 32, "k_factor_rf=4"),
     "fastscan_fp16": ("PQ64x4fs,Refine(SQfp16)", 1, "k_factor_rf=4"),
     "hnsw": ("HNSW32", 1, "efSearch=64"),

@@ -26,7 +26,7 @@ VERSION = {
     "train": 2,
     "extract": 1,
     "merge": 1,
-    "train_index": 2,
+    "train_index": 3,
     "fill_index": 2,
     "search": 1,
     "recall": 1,
