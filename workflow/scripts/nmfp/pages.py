@@ -25,6 +25,7 @@ th { position: sticky; top: 0; background: #fff; cursor: pointer; font-weight: 6
 th:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort=ascending]::after { content: " \\2191"; } th[aria-sort=descending]::after { content: " \\2193"; }
 th.text, td.text { text-align: left; } td.text { white-space: normal; min-width: 5rem; max-width: 30rem; }
+td.text.sentence { min-width: 24rem; }
 nav ul { columns: 20rem; margin: .6rem 0; padding-left: 1.2rem; } a { color: var(--accent); }
 tbody tr:hover { background: #f3f6f9; }
 small { color: var(--quiet); }
@@ -69,6 +70,10 @@ def page(title: str, body: str, script: str = "") -> str:
     )
 
 
+# Characters from which on a cell is given room
+_SENTENCE = 60
+
+
 def table_html(table: pd.DataFrame, text: list[str]) -> str:
     """A table whose columns sort by a click; cells that hold (shown, value) pairs sort by the value."""
     heads = "".join(
@@ -81,6 +86,8 @@ def table_html(table: pd.DataFrame, text: list[str]) -> str:
         for name, places, cell in zip(table.columns, decimals, row, strict=True):
             shown, value = cell if isinstance(cell, tuple) else (_shown(cell, places), _value(cell))
             kind = "text" if name in text else "number"
+            if len(shown) > _SENTENCE:
+                kind += " sentence"  # a line or two, not a column of single words
             cells.append(
                 f'<td class="{kind}" data-value="{html.escape(str(value))}">{html.escape(shown)}</td>'
             )
