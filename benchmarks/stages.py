@@ -3,11 +3,11 @@
     python benchmarks/stages.py results/demo
     python benchmarks/stages.py results/demo --extrapolate 95163,10000000,100000000 --model demo-ntxent --index ivfpq
 
-The first table is measured. Jobs, wall seconds and memory (sampled, the sum over a job's processes) are those of
-Snakemake's benchmark files; processor seconds those that each job wrote into its log when it ended, since
-Snakemake misses programs that run for less than half a second, such as SoX. `starting` is the share of them that
-went by before the work began: Python and imports. The cost of a unit is the rest over the units. Bytes are those
-of the files that the stage left.
+The first table is measured. Jobs, wall seconds (of all jobs together) and memory (the most that a job's processes
+held when they were looked at) are those of Snakemake's benchmark files; processor seconds those that each job wrote
+into its log when it ended, since Snakemake misses programs that run for less than half a second, such as SoX. `of it
+starting` went by before the work began: Python and imports. The cost of a unit is the rest over the units. Bytes are
+those of the files that the stage left.
 
 --extrapolate multiplies: the cost of a unit by the units, the start by the jobs. Partitions are those of
 config/config.yaml, and larger from a million tracks on. Training and searching are not in it: neither grows in
