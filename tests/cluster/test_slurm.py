@@ -5,6 +5,7 @@ tests break a copy of it and must get the same bytes back.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -77,9 +78,16 @@ def test_partitions_are_separate_jobs_and_all_ended_well(cluster, finished):
     assert rules["convert"] == len(list(data.glob("*/batches/*.csv"))) >= 5
     assert rules["train"] == rules["train_index"] == rules["fill_index"] == 1
     assert rules["merge"] == 3 and rules["search"] == 2
-    # five short jobs travel as one, and light rules stay where Snakemake runs
+    # three short jobs travel as one, and light rules stay where Snakemake runs
     assert [count for rule, count in rules.items() if rule.startswith("packing")] == [1]
+    assert rules["pack_chunks"] == 2 and not rules["pack_degradations"]
     assert not {"partition_files", "tracks", "split_music", "hit_rates", "report", "all"} & set(rules)
+
+
+def test_no_job_ran_twice(finished):
+    """Snakemake submits jobs of a group again when a checkpoint that they read has ended."""
+    ended = re.findall(r"^Finished jobid: (\d+) ", (finished / "snakemake.log").read_text(), re.MULTILINE)
+    assert len(ended) > 40 and len(set(ended)) == len(ended)
 
 
 def test_networks_ask_for_the_gpu(cluster, finished):

@@ -47,6 +47,17 @@ def test_every_rule_named_in_a_profile_exists(profile):
     assert set(settings.get("group-components", {})) <= set(settings.get("groups", {}).values())
 
 
+@pytest.mark.parametrize("rule", SLURM["groups"])
+def test_no_grouped_rule_reads_a_checkpoint(rule):
+    """Its jobs would be submitted twice, in two groups, when the checkpoint ends."""
+    inputs = RULES[rule].partition("input:")[2].partition("output:")[0]
+    # lists of batches and partitions, and the tables of split_music
+    assert inputs.strip()
+    assert not re.search(
+        r"corpus_table|_lists|fingerprint_partitions|/batches|/partitions|checkpoints", inputs
+    )
+
+
 @pytest.mark.parametrize("rule", JOBS)
 def test_every_rule_asks_for_memory_and_time(rule):
     resources = JOBS[rule].partition("resources:")[2].partition("params:")[0]
