@@ -10,9 +10,10 @@ starting` went by before the work began: Python and imports. The cost of a unit 
 those of the files that the stage left.
 
 --extrapolate multiplies: the cost of a unit by the units, the start by the jobs. Partitions are those of
-config/config.yaml, and larger from a million tracks on. Training and searching are not in it: neither grows in
-proportion to the tracks. A small run's fraction of a second is no rate: benchmarks/rates.py leaves a folder that
-can be named in the place of results/demo, with mp3s, the paper's network and a million fingerprints.
+config/config.yaml, and larger from a million tracks on. Training is not in it, since it does not grow with the
+tracks, nor is searching: a query costs what its index makes it cost (benchmarks/search.py). A small run's fraction
+of a second is no rate: benchmarks/rates.py leaves a folder that can be named in the place of results/demo, with
+mp3s, the paper's network and a million fingerprints.
 """
 
 import argparse

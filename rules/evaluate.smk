@@ -42,7 +42,7 @@ rule search:
     threads: 8
     resources:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        runtime=lambda wildcards, attempt: 480 * attempt,
     params:
         version=VERSION["search"],
         listed=lambda wildcards: listed("database"),
@@ -89,7 +89,7 @@ rule search_shard:
     threads: 8
     resources:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        runtime=lambda wildcards, attempt: 480 * attempt,
     params:
         version=VERSION["search"],
         queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}",
