@@ -135,7 +135,7 @@ class Workflow:
         self.call(
             "queries",
             f"queries/{query_set}",
-            {"tables": [base / "degraded" / f"{n}.csv" for n in names]},
+            {"tracks": base / "tracks.csv", "tables": [base / "degraded" / f"{n}.csv" for n in names]},
             {"provenance": base / "provenance.csv", **output},
             {"query_set": query_set},
             data=str(self.data),

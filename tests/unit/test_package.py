@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from nmfp.audio import write_wav
-from nmfp.cli import main
+from nmfp.cli import command, main
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,7 @@ def test_the_extras_bring_what_is_asked_for():
 
 
 def test_the_command_is_the_one_of_the_working_tree(capsys):
-    assert PROJECT["scripts"] == {"nmfp": f"{main.__module__}:{main.__name__}"}
+    assert PROJECT["scripts"] == {"nmfp": f"{command.__module__}:{command.__name__}"}
     try:
         main(["--version"])
     except SystemExit as end:
