@@ -2,7 +2,7 @@
 
 import argparse
 
-from nmfp.cli.parser import new_command
+from nmfp.cli.options import new_command
 from nmfp.cli.status import OK
 
 
@@ -22,9 +22,7 @@ def add_parser(commands) -> None:
 
 def run(arguments) -> int:
     """Print the script."""
-    from nmfp.cli.parser import build_parser
-
-    words = dict(_walk(build_parser(), ()))
+    words = dict(_walk(arguments.whole, ()))
     writer = {"bash": _bash, "zsh": _zsh, "fish": _fish}[arguments.shell]
     print(writer(words), end="")
     return OK

@@ -4,11 +4,10 @@ import json
 import sys
 from pathlib import Path
 
-from nmfp.cli.identify import DATABASE_HELP
 from nmfp.cli.inputs import INPUTS_HELP, expand
 from nmfp.cli.messages import clock, complain, printable, say, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
-from nmfp.cli.parser import add_common, add_engine, new_command
+from nmfp.cli.options import DATABASE_HELP, add_common, add_engine, new_command
 from nmfp.cli.status import FAILED, OK, UsageError
 from nmfp.errors import NmfpError
 

@@ -5,7 +5,7 @@ import argparse
 from nmfp.cli.inputs import INPUTS_HELP, expand, select_partition
 from nmfp.cli.messages import printable, say, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
-from nmfp.cli.parser import add_common, add_engine, new_command
+from nmfp.cli.options import add_common, add_engine, new_command
 from nmfp.cli.status import FAILED, OK, UsageError
 
 

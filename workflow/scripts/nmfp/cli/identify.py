@@ -3,12 +3,15 @@
 from nmfp.cli.inputs import INPUTS_HELP, expand
 from nmfp.cli.messages import say, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
-from nmfp.cli.parser import add_common, add_engine, new_command, positive, rate
-from nmfp.cli.status import FAILED, OK, UsageError
-
-DATABASE_HELP = (
-    "made by `nmfp database create`, or the workflow's: results/<experiment>/fingerprints/<model>/database"
+from nmfp.cli.options import (
+    add_common,
+    add_database_option,
+    add_engine,
+    add_rate_option,
+    new_command,
+    positive,
 )
+from nmfp.cli.status import FAILED, OK, UsageError
 
 
 def add_parser(commands) -> None:
@@ -44,28 +47,6 @@ def add_parser(commands) -> None:
     )
     add_engine(command)
     add_common(command)
-
-
-def add_database_option(command) -> None:
-    """--database."""
-    command.add_argument(
-        "-d",
-        "--database",
-        required=True,
-        metavar="DB",
-        help=DATABASE_HELP,
-    )
-
-
-def add_rate_option(command) -> None:
-    """--false-accept-rate."""
-    command.add_argument(
-        "--false-accept-rate",
-        type=rate,
-        metavar="RATE",
-        help="share of unknown music that may be taken for a track, 0.01 or 1%% (default: 0.01, or the lowest that the "
-        "database is calibrated for)",
-    )
 
 
 def run(arguments) -> int:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from nmfp.cli.audio_input import AudioInput
-from nmfp.cli.identify import add_database_option, add_rate_option
 from nmfp.cli.messages import clock, complain, printable, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
-from nmfp.cli.parser import add_common, add_engine, new_command
+from nmfp.cli.options import add_common, add_database_option, add_engine, add_rate_option, new_command
 from nmfp.cli.status import INTERRUPTED, OK
 
 if TYPE_CHECKING:

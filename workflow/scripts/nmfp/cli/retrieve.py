@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nmfp.cli.messages import complain, printable, say, set_up_logging
-from nmfp.cli.parser import add_common, new_command, positive
+from nmfp.cli.options import add_common, new_command, positive
 from nmfp.cli.status import FAILED, OK, UsageError
 
 

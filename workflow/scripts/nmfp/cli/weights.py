@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nmfp.cli.messages import printable, say, set_up_logging
 from nmfp.cli.models import known_models, models_home
-from nmfp.cli.parser import add_common, new_command
+from nmfp.cli.options import add_common, new_command
 from nmfp.cli.status import OK, UsageError
 from nmfp.errors import NmfpError
 
