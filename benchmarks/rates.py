@@ -70,8 +70,8 @@ def make_partitions(folder: Path, rows: int) -> None:
 
 
 def describe(folder: Path, stage: str, threads: int) -> tuple[str, dict]:
-    """Where a stage's job has its benchmark file and log below their folders, and what Snakemake would pass to its
-    script."""
+    """Where a stage's job has its benchmark file and log below
+    their folders, and what Snakemake would pass to its script."""
     data, model = folder / "data", folder / f"models/{MODEL}"
     database, index = folder / f"fingerprints/{MODEL}/database", folder / f"index/{MODEL}/{INDEX}"
     partition = database / "partitions/0001"

@@ -1,5 +1,5 @@
-"""Seconds a query, recall and memory of index types, end to end: search, alignment, scores, all starts and
-lengths.
+"""Seconds a query, recall and memory of index types, end
+to end: search, alignment, scores, all starts and lengths.
 
     python benchmarks/search.py --rows 187465 --indexes flat,paper,auto
     python benchmarks/search.py --rows 2000000 --indexes all --output search.json

@@ -1,5 +1,5 @@
-"""Miniature versions of every archive of the paper: same names, layouts and formats, seconds instead of
-terabytes."""
+"""Miniature versions of every archive of the paper: same
+names, layouts and formats, seconds instead of terabytes."""
 
 import hashlib
 import io

@@ -106,8 +106,8 @@ def test_the_seed_decides():
 
 
 def test_exact_interval_against_published_values():
-    # Clopper and Pearson's interval of 15 in 148 (Brown, Cai and DasGupta give the method; value by binomial
-    # sums)
+    # Clopper and Pearson's interval of 15 in 148 (Brown, Cai
+    # and DasGupta give the method; value by binomial sums)
     low, high = clopper_pearson(15, 148)
     tails = []
     for p, beyond in ((low, range(15, 149)), (high, range(16))):

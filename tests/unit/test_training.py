@@ -117,8 +117,8 @@ def test_stopped_between_epochs_and_resumed(world, model, trained, tmp_path, mon
 
 @pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch(world, model, trained, tmp_path):
-    """kill -9 while an epoch runs, then again from the start of the script: the same bytes as never
-    interrupted."""
+    """kill -9 while an epoch runs, then again from the start
+    of the script: the same bytes as never interrupted."""
     code = (
         "import sys; from pathlib import Path; import train; from training_world import train_rule, "
         "model_config;"

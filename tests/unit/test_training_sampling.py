@@ -70,8 +70,8 @@ def test_same_key_same_batches_other_epoch_others():
 
 
 def test_neighbours_change():
-    """A chunk meets nearly all others in an epoch, as in a random permutation, not the same few again and
-    again."""
+    """A chunk meets nearly all others in an epoch, as in a
+    random permutation, not the same few again and again."""
     grid = grid_of([CHUNK] * 200)
     batches = sampling.epoch_batches(0, 0, grid, 20)
     beside = batches[(grid.chunk[batches] == 0).any(axis=1)]

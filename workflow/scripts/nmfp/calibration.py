@@ -40,8 +40,8 @@ def upper_bound(rate: float, trials: int, confidence: float = CONFIDENCE) -> flo
 
 
 def recordings_needed(rate: float, confidence: float = CONFIDENCE) -> int:
-    """Fewest unknown recordings that can bound a false-accept rate: none of them accepted leaves the bound
-    at `rate`."""
+    """Fewest unknown recordings that can bound a false-accept
+    rate: none of them accepted leaves the bound at `rate`."""
     return math.ceil(math.log(1 - confidence) / math.log(1 - rate))
 
 
@@ -84,17 +84,17 @@ def calibrate(known: pd.DataFrame, unknown: pd.DataFrame, rates: list[float], se
     """Thresholds of every query length, statistic and false-accept rate, with what they do to the other half.
 
     Args:
-        known: analysis.csv of queries whose track is in the database; unknown: of queries whose track is in
-            none.
+        known: analysis.csv of queries whose track is in the
+            database; unknown: of queries whose track is in none.
         rates: false-accept rates asked for.
 
     Returns:
-        One row each: query_segments, query_seconds, statistic, false_accept_rate (asked for), supported,
-            threshold,
-        measured_false_accept_rate and its upper bound, true_accept_rate (right track and accepted),
-        wrong_accept_rate (another track and accepted), unknown_recordings, unknown_sequences, reason, chosen
-        (the statistic of highest true-accept rate on the half that calibrates). Without unknown queries no rate is
-        supported.
+        One row each: query_segments, query_seconds, statistic,
+            false_accept_rate (asked for), supported, threshold,
+        measured_false_accept_rate and its upper bound, true_accept_rate (right track and
+        accepted), wrong_accept_rate (another track and accepted), unknown_recordings,
+        unknown_sequences, reason, chosen (the statistic of highest true-accept rate on
+        the half that calibrates). Without unknown queries no rate is supported.
     """
     known_half, unknown_half = halves(known["query_id"], seed), halves(unknown["query_id"], seed)
     right = hits(known)["track"].to_numpy()
@@ -155,8 +155,8 @@ def tradeoff(
     """The detection error trade-off on the halves that do not calibrate.
 
     Args:
-        statistics: which statistic is compared with the threshold, by query length in segments; score where
-            not named.
+        statistics: which statistic is compared with the threshold,
+            by query length in segments; score where not named.
 
     Returns:
         query_seconds, threshold, false_accept_rate, miss_rate (right track not accepted, or not answered):
@@ -198,8 +198,8 @@ def accept(table: list[dict], segments: int, false_accept_rate: float) -> dict |
         table: the rows of an index in calibration.json.
 
     Returns:
-        The row, with statistic and threshold, or None where the query is too short or the rate is not
-        supported.
+        The row, with statistic and threshold, or None where
+        the query is too short or the rate is not supported.
     """
     rows = [
         row

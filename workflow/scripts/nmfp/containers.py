@@ -6,8 +6,8 @@ FFmpeg reads to the end of what is there and takes that for the length wherever 
 import struct
 from pathlib import Path
 
-# Containers whose header states a length that FFmpeg reports as it stands; elsewhere it guesses from the bit
-# rate.
+# Containers whose header states a length that FFmpeg reports
+# as it stands; elsewhere it guesses from the bit rate.
 TRUSTED = {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "aiff", "wv", "ape"}
 # What writes a WAV to a pipe cannot go back and states 0, 2 or 4 GiB.
 UNKNOWN_WAV_BYTES = 0x7F000000
@@ -31,8 +31,8 @@ def stated_seconds(path: str | Path, container: str, stream) -> float | None:
 
 
 def ends_inside_ogg_page(path: str | Path) -> bool:
-    """Whether the last page of an Ogg file says that it goes on beyond the file's end; False for other
-    formats."""
+    """Whether the last page of an Ogg file says that it
+    goes on beyond the file's end; False for other formats."""
     with Path(path).open("rb") as f:
         if f.read(4) != b"OggS":
             return False

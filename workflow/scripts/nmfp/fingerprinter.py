@@ -1,5 +1,5 @@
-"""The network that turns log-mel spectrograms into fingerprints, its weights, and the graph from audio to
-fingerprint.
+"""The network that turns log-mel spectrograms into fingerprints,
+its weights, and the graph from audio to fingerprint.
 
 Eight blocks of separable-like convolutions (1x3 on time, 3x1 on frequency, each with ELU and layer
 normalisation), then "divide and encode": the flat features are cut into as many slices as the fingerprint has
@@ -29,8 +29,8 @@ WEIGHTS = "fingerprinter.weights.h5"
 
 @keras.saving.register_keras_serializable("nmfp")
 class DivideAndEncode(keras.layers.Layer):
-    """Features (B, F) -> (B, slices): Dense(units, ELU) -> LayerNorm -> Dense(1) on each slice of F / slices
-    numbers."""
+    """Features (B, F) -> (B, slices): Dense(units, ELU) ->
+    LayerNorm -> Dense(1) on each slice of F / slices numbers."""
 
     def __init__(self, slices: int, units: int = 32, **kwargs):
         super().__init__(**kwargs)
@@ -213,8 +213,8 @@ def save_weights(network: keras.Model, path: str | Path) -> None:
 
 
 def write_model(network: keras.Model, model: dict, folder: str | Path) -> dict:
-    """Write fingerprinter.weights.h5, config.yaml and, last, model.json into `folder`; return what model.json
-    holds."""
+    """Write fingerprinter.weights.h5, config.yaml and, last,
+    model.json into `folder`; return what model.json holds."""
     folder = Path(folder)
     save_weights(network, folder / WEIGHTS)
     return model_folder.write_model(folder, model, weight_arrays(network))

@@ -12,8 +12,8 @@ COLUMNS = [
 ]  # fmt: skip
 CRITERIA = ("track", "exact", "near")
 LEVEL = 0.95
-# With fewer recordings, resampling them says little about others; beta quantiles on their number are wide
-# and honest.
+# With fewer recordings, resampling them says little about
+# others; beta quantiles on their number are wide and honest.
 FEW_RECORDINGS = 10
 _TEXT = ("query_audio_path", "gt_track_path", "pred_track_path", "query_id", "runner_up_track_path")
 _NUMBERS = [
@@ -111,8 +111,8 @@ def clopper_pearson(successes: float, trials: float, level: float = LEVEL) -> tu
 
 
 def format_table(table: pd.DataFrame) -> str:
-    """The hit rates as text for a terminal: a block a model, index and query set; rows criteria, columns
-    seconds."""
+    """The hit rates as text for a terminal: a block a model,
+    index and query set; rows criteria, columns seconds."""
     blocks = []
     for (model, index, queries), block in table.groupby(["model", "index", "queries"], sort=False):
         seconds = sorted(block["query_seconds"].unique())

@@ -61,8 +61,8 @@ def rows_held(rows: int, every: int) -> int:
 
 
 def resolve_factory(factory: str, rows: int, dimension: int) -> str:
-    """The factory string that `rows` rows can train: fewer lists, uncompressed, or flat when they are too
-    few.
+    """The factory string that `rows` rows can train: fewer
+    lists, uncompressed, or flat when they are too few.
 
     Args:
         factory: what the configuration asks for; `auto` chooses by size.
@@ -129,8 +129,8 @@ def fill(index: faiss.Index, vectors: np.ndarray, start: int = 0, threads: int =
 
 
 def set_search_parameters(index: faiss.Index, nprobe: int | None = None, parameters: str = "") -> None:
-    """Set the lists to visit, and any other FAISS search parameters such as `k_factor_rf=8` or
-    `efSearch=128`.
+    """Set the lists to visit, and any other FAISS search
+    parameters such as `k_factor_rf=8` or `efSearch=128`.
 
     Args:
         nprobe: inverted lists visited a query; None visits four times
@@ -180,8 +180,8 @@ def search(
 
 
 def to_gpu(index: faiss.Index) -> faiss.Index:
-    """The index on every GPU, where faiss-gpu, a device and a GPU form of this index are there; else the
-    index itself."""
+    """The index on every GPU, where faiss-gpu, a device and a
+    GPU form of this index are there; else the index itself."""
     if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
         return index
     try:
@@ -191,8 +191,8 @@ def to_gpu(index: faiss.Index) -> faiss.Index:
 
 
 def write(path: str | Path, index: faiss.Index, info: dict) -> None:
-    """Write `<path>` and, last, the JSON file of the same stem that holds `info` and the SHA-256 of the
-    index file."""
+    """Write `<path>` and, last, the JSON file of the same
+    stem that holds `info` and the SHA-256 of the index file."""
     with atomic(path) as temporary:
         faiss.write_index(index, str(temporary))
     write_json(Path(path).with_suffix(".json"), {**info, "sha256": sha256_file(path)})

@@ -1,5 +1,5 @@
-"""Losses on L2-normalised fingerprints float32 (anchors, views, d): view 0 is the anchor, the others its
-positives.
+"""Losses on L2-normalised fingerprints float32 (anchors,
+views, d): view 0 is the anchor, the others its positives.
 
 Each takes and returns float32; the value is a scalar. Sources: triplet mining after Hermans et al. 2017 and
 FaceNet; NT-Xent after Chen et al. 2020 and Khosla et al. 2020 (several positives); DCL after Yeh et al. 2022;
@@ -12,14 +12,14 @@ import keras
 import numpy as np
 from keras import ops
 
-# Distances of pairs that do not count; larger than any distance on the unit sphere, small enough for float32
-# sums.
+# Distances of pairs that do not count; larger than any
+# distance on the unit sphere, small enough for float32 sums.
 _FAR = 1e3
 
 
 def make_loss(settings: dict, generator: keras.random.SeedGenerator | None = None) -> Callable:
-    """The loss that a model configuration's `loss` section asks for: embeddings (anchors, views, d) ->
-    scalar."""
+    """The loss that a model configuration's `loss` section
+    asks for: embeddings (anchors, views, d) -> scalar."""
     name = settings["name"]
     if name == "triplet":
         return lambda e: triplet(
@@ -110,8 +110,8 @@ def _two_views(embeddings):
 
 
 def dcl(embeddings, tau):
-    """Decoupled contrastive loss: the positive is left out of the denominator; anchors against all, plus
-    views exchanged."""
+    """Decoupled contrastive loss: the positive is left out of
+    the denominator; anchors against all, plus views exchanged."""
     a, b = _two_views(embeddings)
     itself = np.eye(a.shape[0], dtype=bool)
 

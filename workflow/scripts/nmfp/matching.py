@@ -71,8 +71,8 @@ class Ranked(NamedTuple):
     place: np.ndarray  # (g, l) int64
 
     def rank_of(self, track: np.ndarray, windows: int) -> np.ndarray:
-        """Rank, from 1, of a given track in every window and length: (w, l) int64, 0 where it is not among
-        the answers."""
+        """Rank, from 1, of a given track in every window and
+        length: (w, l) int64, 0 where it is not among the answers."""
         wanted = np.full((windows, self.code.shape[1]), NOTHING)
         right = self.track == track[self.window]
         wanted[self.window[right]] = self.code[right]
@@ -91,12 +91,12 @@ class Ranked(NamedTuple):
 
 
 def cut_windows(query_rows: np.ndarray, lengths: np.ndarray, every: int) -> Windows:
-    """Starts 0, `every`, 2 `every` ... of each query that leave room for the longest length that fits into
-    it.
+    """Starts 0, `every`, 2 `every` ... of each query that
+    leave room for the longest length that fits into it.
 
     Args:
-        query_rows: (queries + 1,) int64: query q holds the rows query_rows[q] to query_rows[q + 1] of the
-            batch.
+        query_rows: (queries + 1,) int64: query q holds the rows
+            query_rows[q] to query_rows[q + 1] of the batch.
         lengths: segments a sequence, ascending.
     """
     rows = np.diff(query_rows)
@@ -155,8 +155,8 @@ def match(
             )
             valid = np.isfinite(scores) & (offset[part, None] < lengths)
             steps = np.rint(np.where(valid, scores, 0) * SCORE_STEPS).astype(np.int64)
-            # Candidates are ordered by row within a window: the earlier of two equal scores is the smaller
-            # row.
+            # Candidates are ordered by row within a window: the
+            # earlier of two equal scores is the smaller row.
             ties = (1 << _INDEX_BITS) - 1 - (np.arange(part.start, part.stop) - edges[w])
             code[part] = np.where(valid, (steps << _INDEX_BITS) + ties[:, None], NOTHING)
 
@@ -170,8 +170,8 @@ def match(
 
 
 def _propose(windows, neighbours, bounds, lengths, overhang):
-    """Distinct (window, track, place), ordered so, each with the offset of the first segment that proposes
-    it."""
+    """Distinct (window, track, place), ordered so, each
+    with the offset of the first segment that proposes it."""
     width = int(lengths[-1])
     neighbours = np.asarray(neighbours, dtype=np.int64)
     track = np.searchsorted(bounds.start, neighbours, side="right") - 1
@@ -207,8 +207,8 @@ def _propose(windows, neighbours, bounds, lengths, overhang):
 
 
 def _score(queries, row, room, database, bounds, track, place, lengths, overhang):
-    """Mean inner products (candidates, lengths) of one window's candidates, NaN where a length has no valid
-    window."""
+    """Mean inner products (candidates, lengths) of one window's
+    candidates, NaN where a length has no valid window."""
     rows = place[:, None] + np.arange(room)
     aligned = database.take(rows, axis=0, mode="clip").astype(np.float32, copy=False)
     # The sum over a row's numbers does not depend on where the row lies: equal rows have equal products.

@@ -35,8 +35,8 @@ log = logging.getLogger("nmfp")
 BLOCK_BYTES = 1 << 22
 PARTITION_KEYS = ("rows", "dimension", "model", "model_digest", "hop_samples", "sha256")
 TEXT = ("id", "sha256", "status", "reason")
-# Files of a database in the order in which they take their names: the one that describes the others comes
-# last
+# Files of a database in the order in which they take their
+# names: the one that describes the others comes last
 NAMES = {
     "silent": "silent.npy",
     "tracks": "tracks.csv",
@@ -130,8 +130,8 @@ def merge(
     model: dict,
     dtype: str = "float32",
 ) -> dict:
-    """Write database.npy, silent.npy, tracks.csv, failures.csv and, last, database.json; return the last
-    one's content.
+    """Write database.npy, silent.npy, tracks.csv, failures.csv
+    and, last, database.json; return the last one's content.
 
     Args:
         partitions: in the order of their rows.
@@ -192,8 +192,8 @@ def _clear(work: Path, keep: Path) -> None:
 
 
 def _keep(outputs: dict[str, Path], last: Path) -> None:
-    """Give the finished files a second name, without a copy: Snakemake deletes a rule's outputs before it
-    runs.
+    """Give the finished files a second name, without a
+    copy: Snakemake deletes a rule's outputs before it runs.
 
     When the next merge fails, its database of before is still there, in `last`, to be searched.
     """

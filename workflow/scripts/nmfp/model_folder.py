@@ -30,8 +30,8 @@ def model_digest(front_end: dict, network: dict, weights: dict[str, np.ndarray])
 
 
 def write_model(folder: Path, model: dict, weights: dict[str, np.ndarray]) -> dict:
-    """Write config.yaml and model.json of a model whose weights are already in the folder; return
-    model.json's content."""
+    """Write config.yaml and model.json of a model whose weights
+    are already in the folder; return model.json's content."""
     front_end, network = model["front_end"], model["network"]
     info = {
         "digest": model_digest(front_end, network, weights),

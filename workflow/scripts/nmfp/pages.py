@@ -117,8 +117,8 @@ def tables_page(sections: list[tuple[str, str, pd.DataFrame, list[str]]]) -> str
 
 
 def side_by_side(table: pd.DataFrame, criterion: str) -> pd.DataFrame:
-    """Rows models (with index and queries), columns query seconds: the layout in which the paper compares
-    models."""
+    """Rows models (with index and queries), columns query
+    seconds: the layout in which the paper compares models."""
     chosen = table[table["criterion"] == criterion]
     seconds = sorted(chosen["query_seconds"].unique())
     rows = []

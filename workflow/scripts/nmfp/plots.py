@@ -18,8 +18,8 @@ from nmfp.hit_rates import hits, seconds_of
 from nmfp.segments import SAMPLE_RATE
 
 INK, QUIET, RULE = "#22272e", "#6b7480", "#d9dde2"
-# Okabe and Ito's colours, told apart with any kind of colour vision; the order keeps neighbours apart in
-# grey, too
+# Okabe and Ito's colours, told apart with any kind of colour
+# vision; the order keeps neighbours apart in grey, too
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f"]
 RIGHT, WRONG, UNKNOWN = PALETTE[0], PALETTE[1], "#8c95a1"
 TRUE = "#5ce0b8"
@@ -125,8 +125,8 @@ def hit_rates_figure(table: pd.DataFrame) -> Figure:
 
 
 def training_figure(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Loss, and validation hit rates where there are any, against epochs; a column a model (losses do not
-    compare)."""
+    """Loss, and validation hit rates where there are any,
+    against epochs; a column a model (losses do not compare)."""
     validated = any(
         history.filter(like="validation_").notna().any(axis=None) for history in histories.values()
     )
@@ -223,8 +223,8 @@ def scores_figure(analyses: dict[str, pd.DataFrame], unknown: dict[str, pd.DataF
 
 
 def spectrogram(audio: np.ndarray, low: float = 160, bands: int = 160) -> tuple[np.ndarray, np.ndarray]:
-    """Decibels below the loudest band (bands, frames), and the bands' frequencies in Hz, evenly spaced in
-    octaves.
+    """Decibels below the loudest band (bands, frames), and
+    the bands' frequencies in Hz, evenly spaced in octaves.
 
     Args:
         audio: int16 or float (n,) at 8 kHz.

@@ -177,8 +177,8 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def _header(path: Path) -> tuple[int, int, int]:
-    """Frames, sampling rate and channels of a WAV; a broken one counts as one channel and fails in the
-    conversion."""
+    """Frames, sampling rate and channels of a WAV; a broken
+    one counts as one channel and fails in the conversion."""
     import soundfile
 
     try:

@@ -1,7 +1,7 @@
 """config/sources.tsv: where the paper's data come from, and what says that they arrived whole.
 
-One row is one file to fetch; rows that share a `set` are unpacked into one folder. Adding a mirror is editing
-a row.
+One row is one file to fetch; rows that share a `set` are
+unpacked into one folder. Adding a mirror is editing a row.
 """
 
 import csv

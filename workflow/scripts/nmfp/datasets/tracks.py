@@ -57,8 +57,8 @@ def gather(
 
 
 def allowed_failures(files: int, budget: float) -> int:
-    """How many files may fail: the budget's share of them, but never fewer than three, unless the budget is
-    0."""
+    """How many files may fail: the budget's share of them,
+    but never fewer than three, unless the budget is 0."""
     return max(math.floor(budget * files), ALWAYS_FORGIVEN) if budget > 0 else 0
 
 

@@ -35,8 +35,8 @@ def unpack(archive: str | Path, folder: str | Path, threads: int = 1) -> dict:
     Args:
         archive: file whose name ends in .zip or .tar.xz.
         folder: made if missing; files of others in it are left alone.
-        threads: members of a zip that are unpacked at the same time (decompression releases the
-        interpreter's lock).
+        threads: members of a zip that are unpacked at the same
+        time (decompression releases the interpreter's lock).
 
     Returns:
         files, bytes (of all members), kept (files that were there already).

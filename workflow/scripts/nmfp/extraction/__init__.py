@@ -1,5 +1,5 @@
-"""Fingerprints of whole tracks: decode as a stream, cut to segments, fill batches across tracks, keep what
-is done.
+"""Fingerprints of whole tracks: decode as a stream, cut to
+segments, fill batches across tracks, keep what is done.
 
 engines    networks that turn batches of segments into fingerprints; nothing else here may import TensorFlow
 decoding   processes that decode; they import neither TensorFlow nor OpenVINO

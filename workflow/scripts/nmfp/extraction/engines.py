@@ -57,8 +57,8 @@ class OpenvinoEngine:
         graph = openvino_graph.read_graph(folder, info["digest"])
         graph.reshape([TILE, info["segment_samples"]])
         settings = {
-            # left to itself, OpenVINO computes in bfloat16 where the processor can (cosine 0.9997, and not
-            # faster)
+            # left to itself, OpenVINO computes in bfloat16 where
+            # the processor can (cosine 0.9997, and not faster)
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
@@ -160,8 +160,8 @@ def _is_installed(distribution: str) -> bool:
 
 
 def resolve_engine(engine: str, folder: str | Path) -> str:
-    """What `auto` means here: keras on a GPU, otherwise openvino where the model has its graph, otherwise
-    keras.
+    """What `auto` means here: keras on a GPU, otherwise
+    openvino where the model has its graph, otherwise keras.
 
     Raises:
         NmfpError: the name is not one of `ENGINES`.
@@ -183,8 +183,8 @@ def open_engine(
     Args:
         folder: models/<model>/.
         engine: auto, keras or openvino.
-        batch: segments a call; a larger one helps a GPU, on a CPU it is rounded to what keeps all threads
-            busy.
+        batch: segments a call; a larger one helps a GPU, on a
+            CPU it is rounded to what keeps all threads busy.
         threads: CPU threads that compute; by default the processors that this process may use.
 
     Raises:

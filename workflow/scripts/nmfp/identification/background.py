@@ -21,8 +21,8 @@ log = logging.getLogger("nmfp")
 LENGTHS = (1, 3, 5, 9, 19)
 WINDOWS = 600
 NAME = "calibration.json"
-# Excerpts of ten seconds that fit another track so well are the same music there (a duplicate, a medley), not
-# unknown.
+# Excerpts of ten seconds that fit another track so well are
+# the same music there (a duplicate, a medley), not unknown.
 SAME_MUSIC = 0.9
 SEED = 27
 

@@ -1,5 +1,5 @@
-"""What happens beside the steps: progress, history, checkpoints, validation, and stopping where the loss is
-not finite."""
+"""What happens beside the steps: progress, history, checkpoints,
+validation, and stopping where the loss is not finite."""
 
 import logging
 import math

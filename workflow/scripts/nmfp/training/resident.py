@@ -1,9 +1,9 @@
 """Packed audio in the accelerator's memory, so that only the places of windows travel to it.
 
-Windows are cut in the graph from blocks: a gather of whole blocks and a shift inside them, so that indices
-    stay small
-(10,000 chunks of 30 s are more samples than 32 bits count). They are the same windows that `batches` cuts on
-the host.
+Windows are cut in the graph from blocks: a gather of whole
+    blocks and a shift inside them, so that indices stay small
+(10,000 chunks of 30 s are more samples than 32 bits count).
+They are the same windows that `batches` cuts on the host.
 """
 
 import keras
@@ -75,8 +75,8 @@ class Resident(keras.layers.Layer):
 
 
 def fits_on_device(audio_bytes: int) -> bool:
-    """Whether the Keras backend's accelerator has room for so much audio; False without one, and on
-    TensorFlow.
+    """Whether the Keras backend's accelerator has room for
+    so much audio; False without one, and on TensorFlow.
 
     TensorFlow gathers 16-bit integers on the host, so nothing would be won there.
     """

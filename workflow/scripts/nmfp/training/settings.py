@@ -56,8 +56,8 @@ def check(model: dict, n_chunks: int | None = None) -> None:
 
 
 def flat_features(front_end: dict, network: dict) -> int:
-    """Numbers that come out of the last block: its channels times the frequency bins that eight strides
-    leave."""
+    """Numbers that come out of the last block: its channels
+    times the frequency bins that eight strides leave."""
     bins = front_end["n_mels"]
     for _ in network["channels"]:
         bins = -(-bins // 2)
