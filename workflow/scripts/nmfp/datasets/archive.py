@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from nmfp.audio import read_wav, write_wav
+from nmfp.datasets.columns import PROVENANCE_COLUMNS
 from nmfp.datasets.conversion import wav_path
 from nmfp.datasets.fma import FILE_COLUMNS, find_audio
-from nmfp.degradation.queries import PROVENANCE_COLUMNS
 from nmfp.errors import NmfpError
 from nmfp.files import progress, sha256_file
 from nmfp.segments import seconds_to_samples

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from nmfp.datasets.columns import TRACK_COLUMNS
 from nmfp.datasets.journal import Journal
 from nmfp.decoder import AudioError, read_header
 from nmfp.errors import NmfpError
@@ -15,7 +16,6 @@ from nmfp.files import digest, progress, sha256_file
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 from nmfp.sox import convert_with_sox
 
-TRACK_COLUMNS = ["id", "path", "role", "samples", "sha256", "status", "reason"]
 LONGEST_NAME = 200
 ABANDONED_SECONDS = 24 * 3600
 FULL_DISK_BYTES = 16 * 2**20

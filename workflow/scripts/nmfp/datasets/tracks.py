@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nmfp.datasets.conversion import TRACK_COLUMNS
+from nmfp.datasets.columns import TRACK_COLUMNS
 from nmfp.datasets.splits import file_id
 from nmfp.errors import NmfpError
 from nmfp.files import read_csv

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nmfp.audio import read_wav, to_float, to_int16, write_wav
+from nmfp.datasets.columns import PROVENANCE_COLUMNS
 from nmfp.datasets.conversion import wav_path
 from nmfp.datasets.journal import Journal
 from nmfp.degradation.draw import Cut, Degradation, draw_cut, draw_degradation
@@ -22,10 +23,6 @@ from nmfp.errors import NmfpError
 from nmfp.files import progress, read_csv, sha256_file
 
 VARIANTS = ["clean", "clean_shifted", "degraded", "degraded_shifted"]
-PROVENANCE_COLUMNS = [
-    "id", "track_id", "start_sample", "start_sample_shifted", "samples", "noise_id", "noise_start_sample",
-    "room_id", "microphone_id", "snr_db", "room_gain", "microphone_gain",
-]  # fmt: skip
 
 
 class Recordings(NamedTuple):
