@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import report
 from nmfp import pages, plots, plots_detail
 from nmfp.hit_rates import COLUMNS
 from nmfp.recall import COLUMNS as RECALL_COLUMNS
@@ -185,3 +186,13 @@ def test_misses_page_carries_its_sound():
     assert np.abs(np.fft.rfft(played)).argmax() * rate / len(played) == pytest.approx(440, abs=2)
     assert page == pages.misses_page([miss])
     assert "every sequence of every query was answered" in pages.misses_page([])
+
+
+def test_validation_table_has_the_validated_epochs_of_every_model():
+    rates = {
+        f"validation_{name}": [np.nan, rate] for name, rate in (("exact", 0.5), ("near", 0.6), ("track", 0.8))
+    }
+    validated = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "seconds": [3.0, 3.0], **rates})
+    table = report.validation_table({"a": validated, "b": validated[["epoch", "loss"]], "c": validated})
+    assert table.to_numpy().tolist() == [["a", 2, 1.0, 0.5, 0.6, 0.8], ["c", 2, 1.0, 0.5, 0.6, 0.8]]
+    assert table.columns.tolist() == ["model", "epoch", "loss", "exact", "near", "track"]

@@ -87,7 +87,7 @@ def describe_miss(answer: pd.Series) -> dict:
     }
 
 
-def tables(hit_rates, accuracies, divided, calibrations, indexes, recalls) -> list[tuple]:
+def tables(hit_rates, accuracies, divided, calibrations, indexes, recalls, validations) -> list[tuple]:
     """The sections of tables.html."""
     names = {"track": "right track", "near": "right within 0.5 s", "exact": "exactly the right row"}
     sections = [
@@ -108,6 +108,13 @@ def tables(hit_rates, accuracies, divided, calibrations, indexes, recalls) -> li
             "0.25 s.",
             accuracies,
             RUN,
+        ),
+        (
+            "Validation while training",
+            "Share of degraded segments of one second, of tracks that the network never learns from, whose nearest "
+            "clean fingerprint is the right one (exact), lies within 0.5 s of it (near), or is of the right track.",
+            validations,
+            ["model"],
         ),
         (
             "Indexes against exact search",
@@ -142,6 +149,17 @@ def tables(hit_rates, accuracies, divided, calibrations, indexes, recalls) -> li
         ("All hit rates", "One row a run, criterion and query length.", hit_rates, [*RUN, "criterion"]),
     ]
     return sections
+
+
+def validation_table(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The validated epochs of all models: model, epoch, loss, exact, near, track."""
+    criteria = ["exact", "near", "track"]
+    columns = ["epoch", "loss", *(f"validation_{name}" for name in criteria)]
+    named = [history.reindex(columns=columns).assign(model=model) for model, history in histories.items()]
+    table = pd.concat(named, ignore_index=True).dropna(subset=columns[2:])
+    return table.rename(columns=dict(zip(columns[2:], criteria, strict=True)))[
+        ["model", "epoch", "loss", *criteria]
+    ]
 
 
 def by_run(runs: pd.DataFrame, parts: list[pd.DataFrame]) -> pd.DataFrame:
@@ -230,7 +248,8 @@ def main(snakemake):
         write_csv(outputs.recall, recalls)
         plots.save(plots_detail.recall_figure(recalls), outputs.recall_figure)
         calibrated = by_run(runs[tested], list(operating.values()))
-        sections = tables(hit_rates, accuracies, divided, calibrated, indexes, recalls)
+        validations = validation_table(histories)
+        sections = tables(hit_rates, accuracies, divided, calibrated, indexes, recalls, validations)
         write_text(outputs.tables, pages.tables_page(sections))
         misses = [describe_miss(answer) for _, answer in worst_misses(analyses[0]).iterrows()]
         write_text(outputs.misses, pages.misses_page(misses))

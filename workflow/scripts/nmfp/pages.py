@@ -24,8 +24,8 @@ th { position: sticky; top: 0; background: #fff; cursor: pointer; font-weight: 6
      user-select: none; }
 th:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort=ascending]::after { content: " \\2191"; } th[aria-sort=descending]::after { content: " \\2193"; }
-th.text, td.text { text-align: left; } td.text { white-space: normal; min-width: 5rem; max-width: 30rem; }
-td.text.sentence { min-width: 24rem; }
+th.text, td.text { text-align: left; }
+td.text.sentence { white-space: normal; min-width: 24rem; max-width: 30rem; }
 nav ul { columns: 20rem; margin: .6rem 0; padding-left: 1.2rem; } a { color: var(--accent); }
 tbody tr:hover { background: #f3f6f9; }
 small { color: var(--quiet); }
@@ -70,8 +70,8 @@ def page(title: str, body: str, script: str = "") -> str:
     )
 
 
-# Characters from which on a cell is given room
-_SENTENCE = 60
+# Characters from which on a cell is broken into lines
+_SENTENCE = 40
 
 
 def table_html(table: pd.DataFrame, text: list[str]) -> str:

@@ -32,6 +32,6 @@ VERSION = {
     "recall": 1,
     "hit_rates": 1,
     "calibrate": 1,
-    "report": 3,
+    "report": 4,
     "identify": 1,
 }
