@@ -151,9 +151,13 @@ def index_files(wildcards):
 
 
 def identification_database(wildcards):
-    """What the database holds now: a change of it makes the answers stale."""
+    """What the database holds now: a change of it makes the answers stale.
+
+    Its absolute path, which no rule makes: a database of this workflow is asked as it is. The experiment's section of
+    queries is not known here, since the command line has put a folder in its place, and music would be split anew.
+    """
     if not IDENTIFICATION:
         raise WorkflowError(
             "identify needs two keys: snakemake identify --config queries=DIR database=DB"
         )
-    return f"{IDENTIFICATION['database']}/database.json"
+    return os.path.abspath(f"{IDENTIFICATION['database']}/database.json")

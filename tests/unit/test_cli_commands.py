@@ -241,12 +241,14 @@ def test_monitor_in_every_format(mix, capsys):
     assert "BEGIN" in monitored(capsys, mix)
 
 
-def test_monitor_reads_a_pipe(mix):
+def test_monitor_reads_a_pipe(mix, capsys):
     arguments = ["monitor", "-", "--database", "songs.db", "--format", "json"]
     done = subprocess.run([*COMMAND, *arguments], stdin=open(mix, "rb"), capture_output=True, check=True)
     with open(mix, "rb") as f:
         piped = subprocess.run([*COMMAND, *arguments], input=f.read(), capture_output=True, check=True)
     assert json.loads(piped.stdout) == json.loads(done.stdout)
+    # a file is taken in longer blocks, which must not show
+    assert json.loads(monitored(capsys, mix, "--format", "json")) == json.loads(done.stdout)
 
 
 # fingerprint, retrieve

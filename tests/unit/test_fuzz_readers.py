@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nmfp import index as nn
-from nmfp import store
+from nmfp import openvino_graph, store
 from nmfp.database import TRACK_COLUMNS
 from nmfp.errors import NmfpError
+from nmfp.extraction.engines import open_engine
 from nmfp.files import write_csv, write_json, write_npy
 from nmfp.fingerprint_folder import NpySink, read_fingerprints
 from nmfp.identification.background import write_background
@@ -177,18 +178,60 @@ def test_an_index_is_not_opened_unless_its_digest_agrees(whole, tmp_path, monkey
     assert not opened
 
 
-def test_weights_are_not_opened_unless_their_digest_agrees(small_model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("change", ["another file", "no digest", "no text"])
+def test_weights_are_not_opened_unless_their_digest_agrees(small_model, tmp_path, monkeypatch, change):
     import keras
     from nmfp.fingerprinter import load_fingerprinter
 
     shutil.copytree(small_model, tmp_path / "model")
     opened = []
     monkeypatch.setattr(keras.Model, "load_weights", lambda *a, **k: opened.append(a))
-    with (tmp_path / "model" / "fingerprinter.weights.h5").open("ab") as f:
-        f.write(b"more")
+    if change == "another file":
+        with (tmp_path / "model" / "fingerprinter.weights.h5").open("ab") as f:
+            f.write(b"more")
+    else:
+        info = read_model(tmp_path / "model")
+        del info["weights_sha256"]
+        write_json(
+            tmp_path / "model" / "model.json",
+            info | ({"weights_sha256": None} if change == "no text" else {}),
+        )
     with pytest.raises(NmfpError, match="is not the file that .*model.json names"):
         load_fingerprinter(tmp_path / "model")
     assert not opened
+
+
+@pytest.mark.parametrize("key", [None, 7, []])
+def test_an_index_without_a_digest_is_not_opened(whole, tmp_path, monkeypatch, key):
+    shutil.copytree(whole, tmp_path / "db")
+    opened = []
+    monkeypatch.setattr(nn.faiss, "read_index", lambda *a: opened.append(a))
+    info = json.loads((whole / "index.json").read_text())
+    write_json(tmp_path / "db" / "index.json", info | {"sha256": key})
+    with pytest.raises(NmfpError, match="SHA-256"):
+        open_reference(tmp_path / "db")
+    assert not opened
+
+
+@pytest.mark.parametrize("name", [openvino_graph.GRAPH, openvino_graph.WEIGHTS])
+@FUZZ
+@given(data=st.data())
+def test_damaged_graphs_end_with_a_sentence(small_model, tmp_path_factory, name, data):
+    """The copy of the weights that OpenVINO reads: every change of its description, and every length of its numbers."""
+    content = (small_model / name).read_bytes()
+    if name == openvino_graph.GRAPH:
+        content = data.draw(damaged(content))
+    else:
+        content = content[: data.draw(st.integers(0, len(content)))]
+    folder = tmp_path_factory.mktemp("fuzz")
+    shutil.copytree(small_model, folder, dirs_exist_ok=True)
+    (folder / name).write_bytes(content)
+    try:
+        open_engine(folder, "openvino", batch=4, threads=1)
+    except NmfpError as error:
+        assert str(error).strip()
+    finally:
+        shutil.rmtree(folder)
 
 
 @FUZZ

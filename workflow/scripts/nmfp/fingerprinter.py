@@ -253,7 +253,7 @@ def load_fingerprinter(folder: str | Path) -> Fingerprinter:
     if not path.is_file():
         raise NmfpError(f"{path} does not exist; train the model or import its weights.")
     # HDF5's reader trusts what it reads: only the bytes that model.json names get there
-    if sha256_file(path) != info.get("weights_sha256", sha256_file(path)):
+    if sha256_file(path) != info.get("weights_sha256"):
         raise NmfpError(
             f"{path} is not the file that {folder / 'model.json'} names; copy both or train again."
         )

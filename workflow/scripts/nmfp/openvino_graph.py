@@ -85,11 +85,11 @@ def read_graph(folder: str | Path, digest: str):
             )
     try:
         graph = openvino.Core().read_model(path)
-    except RuntimeError as error:
+        stored = graph.get_rt_info(DIGEST_KEY).astype(str) if graph.has_rt_info(DIGEST_KEY) else "none"
+    except (RuntimeError, ValueError) as error:  # ValueError: text that is no UTF-8
         raise NmfpError(
             f"{path} cannot be read ({str(error).strip().splitlines()[-1]}); train again."
         ) from None
-    stored = graph.get_rt_info(DIGEST_KEY).astype(str) if graph.has_rt_info(DIGEST_KEY) else "none"
     if stored != digest:
         raise NmfpError(
             f"{path} was made from model {stored[:12]}, model.json names {digest[:12]}; export it again."

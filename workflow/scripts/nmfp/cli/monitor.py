@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 COLUMNS = ["begin_seconds", "end_seconds", "track", "track_begin_seconds", "score", "confidence"]
-BLOCK_SECONDS = 2
+# Of a stream, which is waited for; and of a file, where all threads compute at once
+BLOCK_SECONDS, FILE_BLOCK_SECONDS = 2, 32
 
 
 def add_parser(commands) -> None:
@@ -102,8 +103,9 @@ def _blocks(path: str, piped: AudioInput | None) -> "Iterator[np.ndarray]":
     from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
     source, samples = piped or path, 0
+    seconds = BLOCK_SECONDS if piped else FILE_BLOCK_SECONDS
     try:
-        for block in stream(source, block_samples=BLOCK_SECONDS * SAMPLE_RATE):
+        for block in stream(source, block_samples=seconds * SAMPLE_RATE):
             samples += len(block)
             yield block
             if piped and piped.interrupted:

@@ -21,10 +21,11 @@ from nmfp.errors import NmfpError
 log = logging.getLogger("nmfp")
 
 ENGINES = ("auto", "keras", "openvino")
-# Segments a thread works on at once in OpenVINO. Measured with the paper's network on two cores: 178
-# segments/s for 8 and 16, 174 for 32, 148 for 128, where the early layers fall out of the cache; 0.4 GB of
-# memory against 1.4 GB.
-TILE = 16
+# Segments a thread works on at once in OpenVINO. 4, 8 and 16 cost the same processor time a segment with the
+# paper's network and give the same bytes; 128 cost a fifth more, since the early layers fall out of the cache. Few,
+# because the last tile is completed with zeros: two seconds of a live stream are four segments, a query of five
+# seconds is nine.
+TILE = 4
 
 
 class Engine(Protocol):
@@ -55,7 +56,6 @@ class OpenvinoEngine:
         openvino = openvino_graph.import_openvino()
         info = model_folder.read_model(folder)
         graph = openvino_graph.read_graph(folder, info["digest"])
-        graph.reshape([TILE, info["segment_samples"]])
         settings = {
             # left to itself, OpenVINO computes in bfloat16 where
             # the processor can (cosine 0.9997, and not faster)
@@ -65,7 +65,15 @@ class OpenvinoEngine:
             # two jobs on one machine would be pinned to the same cores
             "ENABLE_CPU_PINNING": False,
         }
-        compiled = openvino.Core().compile_model(graph, "CPU", settings)
+        try:
+            graph.reshape([TILE, info["segment_samples"]])
+            compiled = openvino.Core().compile_model(graph, "CPU", settings)
+        except RuntimeError as error:
+            log.debug("%s", error)
+            raise NmfpError(
+                f"{Path(folder) / openvino_graph.GRAPH} is damaged: OpenVINO cannot compute it; train again, or use "
+                "the engine keras."
+            ) from None
         self.version = openvino.__version__.split("-")[0]
         self.dimension = info["embedding_size"]
         self.batch = TILE * threads * max(1, round(batch / (TILE * threads)))
