@@ -5,9 +5,9 @@ Corpora are sets of 8 kHz tracks with one purpose: train, validation, database, 
 each query set (queries_clean, queries_clean_shifted, queries_degraded, queries_degraded_shifted, unknown_...).
 
 An input is ancient() where its content is a matter of lists, digests or versions and its time says nothing. Snakemake
-keeps that promise only while the file exists, and removes outputs before they are made again: a checkpoint that ends in
-that moment would have all partitions fingerprinted anew. Whatever is read as ancient is therefore an update() output,
-which stays until its successor takes its name.
+keeps that promise only while the file exists, and removes outputs before they are made again: should the lists be looked
+at in that moment, all partitions would be fingerprinted anew. Whatever is read as ancient is therefore an update()
+output, which stays until its successor takes its name.
 """
 
 import os
@@ -153,7 +153,7 @@ def index_files(wildcards):
 def identification_database(wildcards):
     """What the database holds now: a change of it makes the answers stale.
 
-    Its absolute path, which no rule makes: a database of this workflow is asked as it is. The experiment's section of
+    Its absolute path is no output, so that a database of this workflow is asked as it is. The experiment's section of
     queries is not known here, since the command line has put a folder in its place, and music would be split anew.
     """
     if not IDENTIFICATION:
