@@ -213,6 +213,26 @@ def test_an_index_without_a_digest_is_not_opened(whole, tmp_path, monkeypatch, k
     assert not opened
 
 
+@pytest.mark.parametrize(
+    "content", [b"node { name: 'a' }", b"<?xml version='1.0'?><net name='\x80'/>", b"\x08\x07"]
+)
+def test_files_that_are_no_graph_of_ours(small_model, tmp_path, capfd, content):
+    """Nor are they tried as files of TensorFlow or ONNX, whose readers complain on standard error."""
+    folder = shutil.copytree(small_model, tmp_path / "model")
+    (folder / openvino_graph.GRAPH).write_bytes(content)
+    with pytest.raises(NmfpError, match="fingerprinter.xml cannot be read"):
+        open_engine(folder, "openvino", batch=4, threads=1)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_graph_whose_error_message_is_no_text(small_model, tmp_path):
+    folder = shutil.copytree(small_model, tmp_path / "model")
+    graph = folder / openvino_graph.GRAPH
+    graph.write_bytes(graph.read_bytes().replace(b'type="', b'type="\x80', 1))
+    with pytest.raises(NmfpError, match="fingerprinter.xml cannot be read"):
+        open_engine(folder, "openvino", batch=4, threads=1)
+
+
 @pytest.mark.parametrize("name", [openvino_graph.GRAPH, openvino_graph.WEIGHTS])
 @FUZZ
 @given(data=st.data())

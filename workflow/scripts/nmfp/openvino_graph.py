@@ -1,6 +1,7 @@
 """The fingerprinter as an OpenVINO graph, so that a CPU identifies music without TensorFlow."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from nmfp.model_folder import read_model
 GRAPH = "fingerprinter.xml"
 WEIGHTS = "fingerprinter.bin"
 DIGEST_KEY = "nmfp_model_digest"
+_BEGINNING = re.compile(rb'<\?xml[^>]*>\s*<net [^>]*version="1[01]"')
 
 
 def import_openvino():
@@ -83,6 +85,10 @@ def read_graph(folder: str | Path, digest: str):
             raise NmfpError(
                 f"{file} does not exist; train the model again or use fingerprints.engine: keras."
             )
+    with path.open("rb") as f:
+        if not _BEGINNING.match(f.read(300)):
+            # OpenVINO would try whether it is a file of TensorFlow, ONNX or Paddle
+            raise NmfpError(f"{path} cannot be read (it is no graph of OpenVINO); train again.")
     try:
         graph = openvino.Core().read_model(path)
         stored = graph.get_rt_info(DIGEST_KEY).astype(str) if graph.has_rt_info(DIGEST_KEY) else "none"
