@@ -257,8 +257,16 @@ def test_damaged_graphs_end_with_a_sentence(small_model, tmp_path_factory, name,
 @FUZZ
 @given(st.binary(max_size=400))
 @example(b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (10**12, 128), }\n")
+@example(b"PK\x03\x04")
 def test_fingerprint_files_of_any_bytes(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("npy") / "query.npy"
     path.write_bytes(content)
     with pytest.raises(NmfpError):
         read_fingerprints(path)
+
+
+def test_a_zip_is_no_npy_file(tmp_path):
+    with (tmp_path / "query.npy").open("wb") as f:
+        np.savez(f, query=np.zeros((3, 128), np.float32))
+    with pytest.raises(NmfpError, match="it is no .npy file"):
+        read_fingerprints(tmp_path / "query.npy")

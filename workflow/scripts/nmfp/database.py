@@ -105,7 +105,7 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         NmfpError: missing, truncated, not .npy, or of another shape or type.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = open_npy(path)
     except FileNotFoundError:
         raise NmfpError(f"{path} does not exist.") from None
     except NPY_ERRORS as error:
@@ -143,6 +143,15 @@ def unit_length(vectors: np.ndarray) -> bool:
     """Whether all rows (n, d) are finite and of length 1."""
     norms = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
     return bool(np.all(np.abs(norms - 1) < NORM_TOLERANCE))  # a NaN or infinity fails the comparison
+
+
+def open_npy(path: str | Path) -> np.ndarray:
+    """The array in a .npy file, memory-mapped; a zip or a pickle, which numpy.load would look into, is none.
+
+    Raises:
+        one of NPY_ERRORS.
+    """
+    return np.lib.format.open_memmap(path, mode="r")
 
 
 def npy_problem(path: Path, error: Exception) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from nmfp.database import NPY_ERRORS, full_disk_explained, npy_problem, unit_length
+from nmfp.database import NPY_ERRORS, full_disk_explained, npy_problem, open_npy, unit_length
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_json, sha256_file, write_csv, write_json, write_npy
 from nmfp.model_folder import read_model
@@ -219,7 +219,7 @@ def read_fingerprints(path: str | Path, dimension: int | None = None) -> tuple[n
     """
     path = Path(path)
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        vectors = open_npy(path)
     except NPY_ERRORS as error:
         raise NmfpError(
             f"{path} cannot be read as fingerprints ({npy_problem(path, error)}); `nmfp fingerprint` makes them."
@@ -240,7 +240,7 @@ def read_fingerprints(path: str | Path, dimension: int | None = None) -> tuple[n
     if not flags.is_file():
         return vectors, np.zeros(len(vectors), bool)
     try:
-        silent = np.load(flags, allow_pickle=False)
+        silent = np.asarray(open_npy(flags))
     except NPY_ERRORS as error:
         raise NmfpError(
             f"{flags} cannot be read ({npy_problem(flags, error)}); fingerprint the recording again."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nmfp.database import NPY_ERRORS, TRACK_COLUMNS, check_ranges, npy_problem
+from nmfp.database import NPY_ERRORS, TRACK_COLUMNS, check_ranges, npy_problem, open_npy
 from nmfp.errors import NmfpError
 from nmfp.files import read_csv, read_json
 from nmfp.fingerprint_folder import model_digest_of, npy_files, read_fingerprints
@@ -53,7 +53,7 @@ def from_memmap(path: str | Path, dimension: int) -> Reference:
     path = Path(path)
     try:
         if path.suffix == ".npy":
-            vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+            vectors = open_npy(path)
         else:
             vectors = np.memmap(path, np.float32, "r")
             if vectors.size % dimension:
