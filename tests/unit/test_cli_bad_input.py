@@ -108,13 +108,6 @@ def world(tmp_path_factory, small_model, melody):
 
 
 @pytest.fixture
-def here(world, monkeypatch):
-    monkeypatch.chdir(world)
-    monkeypatch.setenv("NMFP_HOME", str(world / "home"))
-    return world
-
-
-@pytest.fixture
 def run(here, capsys):
     """A function (arguments) -> (status, standard output, lines of standard error)."""
 

@@ -48,13 +48,6 @@ def world(tmp_path_factory, small_model, melody):
     return folder
 
 
-@pytest.fixture
-def here(world, monkeypatch):
-    monkeypatch.chdir(world)
-    monkeypatch.setenv("NMFP_HOME", str(world / "home"))
-    return world
-
-
 def every_command(parser=None, path=()):
     import argparse
 
