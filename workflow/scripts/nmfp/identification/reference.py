@@ -57,7 +57,10 @@ class Reference:
 
 
 def nearest_rows(vectors: np.ndarray, silent: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    """Exact search by inner product among the rows that sound; (m, k) int64, best first, ties to the smaller row."""
+    """Exact search by inner product among the rows that sound; (m, k) int64, best first.
+
+    Ties go to the smaller row; which of several equal rows is the k-th and last is left open.
+    """
     best = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)
     for start in range(0, len(vectors), BLOCK_ROWS):
@@ -65,7 +68,6 @@ def nearest_rows(vectors: np.ndarray, silent: np.ndarray, queries: np.ndarray, k
         products = queries @ block.T
         products[:, silent[start : start + BLOCK_ROWS]] = -np.inf
         if products.shape[1] > k:
-            # all that reach the k-th best value, so that which of several equal rows stays does not depend on chance
             chosen = np.argpartition(-products, k - 1, axis=1)[:, :k]
         else:
             chosen = np.broadcast_to(np.arange(products.shape[1]), products.shape)
