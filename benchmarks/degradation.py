@@ -38,7 +38,7 @@ def measure(track: Path, seconds: int, queries: int, room_seconds: float, out: P
     import numpy as np
     import pandas as pd
     from nmfp.datasets.journal import Journal
-    from nmfp.degradation.queries import VARIANTS, Recordings, Settings, make_queries
+    from nmfp.datasets.queries import VARIANTS, Recordings, Settings, make_queries
 
     rng = np.random.default_rng(1)
     recordings = {}

@@ -43,9 +43,9 @@ class Named(dict):
 def make_model(folder: Path) -> None:
     """The paper's network with random weights and its OpenVINO graph."""
     import keras
-    from nmfp import openvino_graph
     from nmfp.config import load_models
-    from nmfp.fingerprinter import build_graph, build_network, write_model
+    from nmfp.model import openvino_graph
+    from nmfp.model.fingerprinter import build_graph, build_network, write_model
 
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(27)

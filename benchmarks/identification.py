@@ -26,7 +26,7 @@ sys.path.append(str(ROOT / "workflow/scripts"))
 
 import numpy as np  # noqa: E402
 from extraction import make_model  # noqa: E402
-from nmfp.audio import SAMPLE_RATE, write_wav  # noqa: E402
+from nmfp.audio.wav import SAMPLE_RATE, write_wav  # noqa: E402
 from nmfp.files import generator  # noqa: E402
 
 TRACK_SECONDS, GAP_SECONDS, QUERY_SECONDS = 60, 20, 5

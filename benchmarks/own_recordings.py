@@ -19,7 +19,7 @@ sys.path.append(str(ROOT / "workflow/scripts"))
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
-from nmfp import audio  # noqa: E402
+from nmfp.audio import wav as audio  # noqa: E402
 from nmfp.cli.messages import clock  # noqa: E402
 from nmfp.degradation import offline  # noqa: E402
 from nmfp.files import generator  # noqa: E402

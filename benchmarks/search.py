@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow/scripts"))
 
 import numpy as np
 import pandas as pd
-from nmfp import index as nn
-from nmfp.database import open_fingerprints
-from nmfp.evaluation import bounds_of
+from nmfp.database.fingerprints import open_fingerprints
+from nmfp.evaluation.sequences import bounds_of
 from nmfp.files import generator
-from nmfp.matching import Bounds, match
+from nmfp.search import index as nn
+from nmfp.search.matching import Bounds, match
 from nmfp.segments import true_row
 
 DIMENSION, LATENT, TRACK_ROWS, QUERY_ROWS = 128, 24, 240, 59

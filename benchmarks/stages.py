@@ -130,7 +130,7 @@ def units_and_files(experiment: Path, stage: str, *wildcards: str) -> tuple[floa
         case "train_index":
             trained = experiment / "index" / folder / "trained.json"
             info = read_json(trained)
-            from nmfp.index import training_rows
+            from nmfp.search.index import training_rows
 
             # the draw needs the seed, how many are drawn does not
             learnt = len(training_rows(info["resolved"], rows(trained), seed=0))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.audio import write_wav
+from nmfp.audio.wav import write_wav
 from nmfp.files import write_csv
 
 FRONT_END = {"n_mels": 256, "f_min": 160.0, "f_max": 4000.0, "dynamic_range_db": 80.0, "scale": True}
@@ -21,8 +21,8 @@ NETWORK = {
 def small_model(tmp_path_factory) -> Path:
     """Folder of a narrow, untrained network with its OpenVINO graph."""
     import keras
-    from nmfp import openvino_graph
-    from nmfp.fingerprinter import build_graph, build_network, write_model
+    from nmfp.model import openvino_graph
+    from nmfp.model.fingerprinter import build_graph, build_network, write_model
 
     folder = tmp_path_factory.mktemp("small_model")
     keras.utils.set_random_seed(27)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from nmfp import audio
+from nmfp.audio import wav as audio
 from nmfp.files import sha256_file
 
 pytestmark = pytest.mark.crash
@@ -21,8 +21,8 @@ from pathlib import Path
 import pandas as pd
 from nmfp.datasets.conversion import convert_batch
 from nmfp.datasets.journal import Journal
-from nmfp.degradation.queries import VARIANTS, Recordings, Settings, make_queries
-from nmfp.audio import read_wav
+from nmfp.datasets.queries import VARIANTS, Recordings, Settings, make_queries
+from nmfp.audio.wav import read_wav
 from nmfp.files import write_csv
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.database import TRACK_COLUMNS, open_fingerprints
+from nmfp.database.fingerprints import TRACK_COLUMNS, open_fingerprints
 from nmfp.errors import NmfpError
 from nmfp.files import write_csv, write_json, write_npy
 from stages import DATABASE, kill_after, merge_job, run

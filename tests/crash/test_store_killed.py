@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nmfp import store
-from nmfp.audio import write_wav
+from nmfp.audio.wav import write_wav
 from nmfp.files import write_json
+from nmfp.identification import store
 from nmfp.identification.background import NAME
 
 pytestmark = pytest.mark.crash

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 from nmfp.errors import NmfpError
-from nmfp.fingerprinter import load_fingerprinter
-from nmfp.training import published
+from nmfp.model import published
+from nmfp.model.fingerprinter import load_fingerprinter
 
 HERE = Path(__file__).parent
 NETWORK = np.load(HERE / "network.npz")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nmfp.losses import make_loss
+from nmfp.training.losses import make_loss
 
 HERE = Path(__file__).parent
 EMBEDDINGS = np.load(HERE / "losses.npz")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nmfp.melspectrogram import LogMelSpectrogram, filter_blocks, filterbank
+from nmfp.model.melspectrogram import LogMelSpectrogram, filter_blocks, filterbank
 
 ARRAYS = np.load(Path(__file__).parent / "melspectrogram.npz")
 

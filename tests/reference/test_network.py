@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from nmfp import fingerprinter
 from nmfp.errors import NmfpError
+from nmfp.model import fingerprinter
 
 FRONT_END = {"f_min": 160.0, "f_max": 4000.0, "n_mels": 256, "dynamic_range_db": 80.0, "scale": True}
 PAPER = {

@@ -1,6 +1,6 @@
 """Matching written as loops over single candidates and segments: what the vectorised code must equal."""
 
-from nmfp.matching import SCORE_STEPS
+from nmfp.search.matching import SCORE_STEPS
 
 
 def oracle(queries, query_rows, neighbours, database, bounds, lengths, every, silent=None):

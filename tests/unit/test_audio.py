@@ -16,8 +16,9 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nmfp import audio, decoder
-from nmfp.decoder import AudioError, TruncatedAudio
+from nmfp.audio import decoder
+from nmfp.audio import wav as audio
+from nmfp.audio.decoder import AudioError, TruncatedAudio
 
 
 def tone(seconds=3.0, rate=44100, channels=1, frequency=440.0, amplitude=0.5):
@@ -380,7 +381,7 @@ def test_errors_travel_between_processes():
 
 LONG = """
 import resource, sys
-from nmfp import audio
+from nmfp.audio import wav as audio
 samples = sum(len(block) for block in audio.stream(sys.argv[1]))
 print(samples, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.breakdowns import accuracy, breakdowns, decay_time, decay_times, describe_queries
+from nmfp.evaluation.breakdowns import accuracy, breakdowns, decay_time, decay_times, describe_queries
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.5, 1.5])

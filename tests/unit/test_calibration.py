@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.calibration import (
+from nmfp.evaluation.calibration import (
     accept,
     calibrate,
     halves,

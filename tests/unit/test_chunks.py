@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.audio import write_wav
+from nmfp.audio.decoder import AudioError
+from nmfp.audio.wav import write_wav
 from nmfp.datasets import chunks
 from nmfp.datasets.chunks import CHUNK_SAMPLES, Chunk
-from nmfp.decoder import AudioError
 
 S = 8000
 

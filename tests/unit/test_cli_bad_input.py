@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from nmfp import store
-from nmfp.audio import write_wav
+from nmfp.audio.wav import write_wav
 from nmfp.cli import main
 from nmfp.cli.messages import printable
 from nmfp.files import write_npy
+from nmfp.identification import store
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 COMMAND = [sys.executable, str(SCRIPTS / "nmfp_command.py")]
@@ -64,8 +64,8 @@ def write_drm(path: Path, rng) -> None:
 def world(tmp_path_factory, small_model, melody):
     """MUSIC/ of three tracks, songs.db of it, all RECORDINGS, and clip.wav; the tests work in this folder."""
     import keras
-    from nmfp import openvino_graph
-    from nmfp.fingerprinter import build_graph, build_network, write_model
+    from nmfp.model import openvino_graph
+    from nmfp.model.fingerprinter import build_graph, build_network, write_model
     from small_corpus import FRONT_END, NETWORK
 
     folder = tmp_path_factory.mktemp("bad input")
@@ -308,7 +308,7 @@ def test_wrong_kinds_of_files_are_a_sentence(run, arguments, status, sentence):
     ],
 )
 def test_fingerprints_of_two_models_are_never_compared(run, arguments):
-    from nmfp import index as nn
+    from nmfp.search import index as nn
 
     database = store.open_store("songs.db")
     index, resolved = nn.train(database.vectors, "Flat", 1)
@@ -478,11 +478,11 @@ def press_ctrl_c(*_, **__):
     ("line", "moment"),
     [
         ("database create new.db MUSIC -m model", "nmfp.store.merge"),
-        ("database add songs.db clip.wav", "nmfp.store._write_removed_rows"),
-        ("database remove songs.db *", "nmfp.store.write_npy"),
-        ("database compact songs.db", "nmfp.store._copy_rows"),
+        ("database add songs.db clip.wav", "nmfp.identification.store._write_removed_rows"),
+        ("database remove songs.db *", "nmfp.identification.store.write_npy"),
+        ("database compact songs.db", "nmfp.identification.store._copy_rows"),
         ("database calibrate songs.db", "nmfp.identification.background.write_background"),
-        ("fingerprint MUSIC -o new -m model", "nmfp.fingerprint_folder.write_npy"),
+        ("fingerprint MUSIC -o new -m model", "nmfp.extraction.folder.write_npy"),
         ("identify MUSIC/b.wav clip.wav -d songs.db -o new.csv", "nmfp.identification.queries.identify"),
         ("monitor MUSIC/a.wav -d songs.db -o new.csv", "nmfp.identification.stream.identify"),
     ],

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nmfp import store
-from nmfp.audio import write_wav
+from nmfp.audio.wav import write_wav
 from nmfp.cli import main
 from nmfp.cli.inputs import expand, select_partition
 from nmfp.cli.parser import build_parser
+from nmfp.identification import store
 
 COMMAND = [sys.executable, str(Path(__file__).parents[2] / "workflow" / "scripts" / "nmfp_command.py")]
 FIRST_COLUMNS = "query_fp_path,query_seq_len,pred_track_path,pred_start_segment,score"
@@ -283,7 +283,7 @@ def test_fingerprints_of_two_models_do_not_mix(here, capsys, tmp_path):
 
 
 def test_retrieval_from_a_folder_a_memmap_and_an_index(here, capsys, tmp_path):
-    from nmfp import index as nn
+    from nmfp.search import index as nn
 
     shared = ["--model", "model", "--threads", "1", "-q"]
     assert main(["fingerprint", "MUSIC", "-o", str(tmp_path / "db"), *shared]) == 0

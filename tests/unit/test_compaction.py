@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp import compaction, merge
+from nmfp.database import compaction, merge
 from nmfp.errors import NmfpError
 from test_merge import failing, write_partition
 

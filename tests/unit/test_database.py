@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.database import TRACK_COLUMNS, full_disk_explained, open_fingerprints, unit_length
+from nmfp.database.fingerprints import TRACK_COLUMNS, full_disk_explained, open_fingerprints, unit_length
 from nmfp.errors import NmfpError
 from nmfp.files import write_csv, write_json, write_npy
 

@@ -9,8 +9,8 @@ import demo_music
 import pandas as pd
 import pytest
 import soundfile
-from nmfp.datasets.demo import corpus
-from nmfp.datasets.demo.corpus import build, degradation_items, music_items
+from nmfp.demo import corpus
+from nmfp.demo.corpus import build, degradation_items, music_items
 from nmfp.files import sha256_file
 
 DEMO = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nmfp.datasets.demo import microphones, noises, rooms
+from nmfp.demo import microphones, noises, rooms
 from nmfp.files import generator
 
 RATE = 8000

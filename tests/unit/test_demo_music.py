@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 import soundfile
-from nmfp.datasets.demo.composer import compose, plan
-from nmfp.datasets.demo.harmony import MODES, Chord, Key, progression
-from nmfp.datasets.demo.renderer import SAMPLE_RATE, render, synthesise, write_audio
+from nmfp.demo.composer import compose, plan
+from nmfp.demo.harmony import MODES, Chord, Key, progression
+from nmfp.demo.renderer import SAMPLE_RATE, render, synthesise, write_audio
 from nmfp.files import generator
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nmfp.errors import NmfpError
-from nmfp.extraction import engines
+from nmfp.model import engines
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
@@ -78,7 +78,7 @@ def test_fingerprints_do_not_depend_on_threads_or_batch_size(small_model, openvi
 def test_openvino_engine_never_imports_tensorflow(small_model):
     code = (
         "import sys, numpy; sys.path.insert(0, sys.argv[1]); "
-        "from nmfp.extraction.engines import open_engine; "
+        "from nmfp.model.engines import open_engine; "
         "open_engine(sys.argv[2], 'openvino')(numpy.ones((3, 8000), numpy.int16)); "
         "print([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
     )

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.evaluation import ANALYSIS_COLUMNS, Plan, batches
+from nmfp.evaluation.hit_rates import hits, read_analysis
+from nmfp.evaluation.sequences import ANALYSIS_COLUMNS, Plan, batches
 from nmfp.files import generator, read_csv, write_csv
-from nmfp.hit_rates import hits, read_analysis
 from nmfp.segments import true_row
 from search_world import (
     EVALUATION,
@@ -251,12 +251,12 @@ def test_batches_are_whole_queries_of_bounded_size():
 
 
 def test_batching_changes_nothing(tmp_path, monkeypatch):
-    import nmfp.evaluation
+    import nmfp.evaluation.sequences
 
     root = write_world(tmp_path)
     index = build_index(root)
     expected = run_search(root, index).read_bytes()
-    monkeypatch.setattr(nmfp.evaluation.batches, "__defaults__", (60,))
+    monkeypatch.setattr(nmfp.evaluation.sequences.batches, "__defaults__", (60,))
     assert run_search(root, index).read_bytes() == expected
 
 

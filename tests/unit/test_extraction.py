@@ -277,7 +277,7 @@ def corpus(tmp_path, write_corpus):
         "short.wav": None,
         "silent.wav": None,
     }
-    from nmfp.audio import write_wav
+    from nmfp.audio.wav import write_wav
 
     rows = []
     for name, content in bad.items():

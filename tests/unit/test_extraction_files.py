@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import soxr
 from nmfp.extraction import partition, progress
-from nmfp.extraction.engines import open_engine
+from nmfp.model.engines import open_engine
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 SECONDS = 6

@@ -10,18 +10,19 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from nmfp import index as nn
-from nmfp import openvino_graph, store
-from nmfp.database import TRACK_COLUMNS
+from nmfp.database.fingerprints import TRACK_COLUMNS
 from nmfp.errors import NmfpError
-from nmfp.extraction.engines import open_engine
+from nmfp.extraction.folder import NpySink, read_fingerprints
 from nmfp.files import write_csv, write_json, write_npy
-from nmfp.fingerprint_folder import NpySink, read_fingerprints
+from nmfp.identification import store
 from nmfp.identification.background import write_background
 from nmfp.identification.decision import open_decision
 from nmfp.identification.reference import open_reference
 from nmfp.identification.sources import from_index
-from nmfp.model_folder import read_model
+from nmfp.model import openvino_graph
+from nmfp.model.engines import open_engine
+from nmfp.model.folder import read_model
+from nmfp.search import index as nn
 
 DIMENSION, ROWS = 8, 40
 FUZZ = settings(
@@ -181,7 +182,7 @@ def test_an_index_is_not_opened_unless_its_digest_agrees(whole, tmp_path, monkey
 @pytest.mark.parametrize("change", ["another file", "no digest", "no text"])
 def test_weights_are_not_opened_unless_their_digest_agrees(small_model, tmp_path, monkeypatch, change):
     import keras
-    from nmfp.fingerprinter import load_fingerprinter
+    from nmfp.model.fingerprinter import load_fingerprinter
 
     shutil.copytree(small_model, tmp_path / "model")
     opened = []

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.hit_rates import COLUMNS, clopper_pearson, format_table, hit_rates, hits, interval, seconds_of
+from nmfp.evaluation.hit_rates import (
+    COLUMNS,
+    clopper_pearson,
+    format_table,
+    hit_rates,
+    hits,
+    interval,
+    seconds_of,
+)
 
 
 def analysis(rows):
@@ -143,7 +151,7 @@ def test_printing_from_a_shell(tmp_path):
     done = subprocess.run([*command, str(tmp_path / "hit_rates.csv")], capture_output=True, text=True)
     assert done.returncode == 0 and "0.900 [0.80-0.95]" in done.stdout
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
-    assert "nmfp.hit_rates" in imported
+    assert "nmfp.evaluation.hit_rates" in imported
     assert not imported & {"tensorflow", "keras", "faiss", "matplotlib", "scipy.stats"}
     done = subprocess.run([*command, str(tmp_path / "none.csv")], capture_output=True, text=True)
     assert done.returncode == 1 and "none.csv does not exist" in done.stderr

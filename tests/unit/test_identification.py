@@ -11,7 +11,7 @@ from nmfp.errors import NmfpError
 from nmfp.identification import background, decision, stream
 from nmfp.identification.places import _most_proposed, diagonal_scores, identify, other_places
 from nmfp.identification.reference import Reference, nearest_rows
-from nmfp.matching import Bounds
+from nmfp.search.matching import Bounds
 from search_world import write_fingerprints
 
 DIMENSION = 24

@@ -4,8 +4,8 @@ threads."""
 import faiss
 import numpy as np
 import pytest
-from nmfp import index as nn
 from nmfp.errors import NmfpError
+from nmfp.search import index as nn
 from search_world import noisy, walk
 
 INFO = {"rows": 12_000, "dimension": 32, "model_digest": "m1", "sha256": "d1"}

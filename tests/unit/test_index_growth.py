@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import report
-from nmfp import index, pages
+from nmfp.evaluation.hit_rates import COLUMNS
 from nmfp.files import write_json
-from nmfp.hit_rates import COLUMNS
-from nmfp.index_growth import grown_from, keep
+from nmfp.report import pages
+from nmfp.search import index
+from nmfp.search.growth import grown_from, keep
 
 HIT_RATES = pd.DataFrame(columns=COLUMNS)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matching_oracle import oracle
-from nmfp.matching import SCORE_STEPS, Bounds, Overhang, cut_windows, match
+from nmfp.search.matching import SCORE_STEPS, Bounds, Overhang, cut_windows, match
 
 
 def assert_equal(found, expected):

@@ -13,8 +13,8 @@ import merge as script
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp import merge
-from nmfp.database import TRACK_COLUMNS, open_fingerprints
+from nmfp.database import merge
+from nmfp.database.fingerprints import TRACK_COLUMNS, open_fingerprints
 from nmfp.errors import NmfpError
 from nmfp.files import write_csv, write_json, write_npy
 
@@ -238,7 +238,7 @@ def test_full_disk_leaves_the_database_of_before(partitions, tmp_path, monkeypat
     full = failing(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     for function in ("os.posix_fallocate", "os.fsync"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"nmfp.merge.{function}", full)
+            patch.setattr(f"nmfp.database.merge.{function}", full)
             with pytest.raises(NmfpError, match="No space left on device"):
                 run(partitions, tmp_path / "out")
         assert {path: path.read_bytes() for path in before} == before
@@ -254,7 +254,7 @@ def test_database_of_before_survives_snakemake(partitions, tmp_path, monkeypatch
         path.unlink()
     write_partition(partitions, 4, {"i": 9})
     monkeypatch.setattr(
-        "nmfp.merge.os.posix_fallocate", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+        "nmfp.database.merge.os.posix_fallocate", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
     )
     with pytest.raises(NmfpError, match="full"):
         run(partitions, tmp_path / "out")
@@ -268,7 +268,7 @@ def test_database_of_before_survives_snakemake(partitions, tmp_path, monkeypatch
 
 
 def test_file_system_without_links_is_no_error(partitions, tmp_path, monkeypatch):
-    monkeypatch.setattr("nmfp.merge.os.link", failing(OSError(1, "not permitted")))
+    monkeypatch.setattr("nmfp.database.merge.os.link", failing(OSError(1, "not permitted")))
     run(partitions, tmp_path / "out")
     assert len(open_fingerprints(tmp_path / "out").tracks) == 6
     assert not list((tmp_path / "out" / "work").iterdir())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nmfp import openvino_graph
 from nmfp.errors import NmfpError
-from nmfp.model_folder import read_model
+from nmfp.model import openvino_graph
+from nmfp.model.folder import read_model
 
 openvino = openvino_graph.import_openvino()
 
@@ -27,7 +27,7 @@ def test_graph_takes_int16_of_any_batch_and_keeps_float32(small_model):
 
 
 def test_export_agrees_with_the_keras_graph(small_model, melody):
-    from nmfp.fingerprinter import load_fingerprinter
+    from nmfp.model.fingerprinter import load_fingerprinter
 
     segments = np.stack([melody(8000, seed) for seed in range(5)])
     graph = openvino_graph.read_graph(small_model, read_model(small_model)["digest"])
@@ -36,7 +36,7 @@ def test_export_agrees_with_the_keras_graph(small_model, melody):
 
 
 def test_export_twice_leaves_one_graph_and_nothing_else(small_model, tmp_path):
-    from nmfp.fingerprinter import load_fingerprinter
+    from nmfp.model.fingerprinter import load_fingerprinter
 
     folder = shutil.copytree(small_model, tmp_path / "model")
     before = sorted(path.name for path in folder.iterdir())
@@ -74,7 +74,7 @@ def test_nothing_is_reported_to_anybody(small_model):
     """The import of openvino would start a process that sends a message over the network."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); "
-        "from nmfp.extraction.engines import open_engine; open_engine(sys.argv[2], 'openvino'); "
+        "from nmfp.model.engines import open_engine; open_engine(sys.argv[2], 'openvino'); "
         "print(sorted(m for m, loaded in sys.modules.items() if 'openvino_telemetry' in m and loaded))"
     )
     command = [sys.executable, "-c", code, str(Path(openvino_graph.__file__).parents[1]), str(small_model)]

@@ -9,7 +9,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
-from nmfp.audio import write_wav
+from nmfp.audio.wav import write_wav
 from nmfp.cli import command, main
 from packaging.requirements import Requirement
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import report
-from nmfp import pages, plots, plots_detail
-from nmfp.hit_rates import COLUMNS
-from nmfp.recall import COLUMNS as RECALL_COLUMNS
+from nmfp.evaluation.hit_rates import COLUMNS
+from nmfp.evaluation.recall import COLUMNS as RECALL_COLUMNS
+from nmfp.report import pages, plots, plots_detail
 
 
 def hit_rate_table(models=("a", "b")):

@@ -5,11 +5,11 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp.audio import read_wav, to_float, write_wav
+from nmfp.audio.wav import read_wav, to_float, write_wav
+from nmfp.datasets import queries
 from nmfp.datasets.journal import Journal
-from nmfp.degradation import queries
+from nmfp.datasets.queries import VARIANTS, Recordings, Settings
 from nmfp.degradation.offline import degrade, take_noise
-from nmfp.degradation.queries import VARIANTS, Recordings, Settings
 from nmfp.errors import NmfpError
 
 LENGTH, SHIFT = 8000, 2000

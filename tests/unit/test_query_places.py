@@ -1,7 +1,7 @@
 """A second set of degradations is applied to the same places of the same tracks."""
 
 import numpy as np
-from nmfp.degradation.queries import Recordings, Settings, draw_query
+from nmfp.datasets.queries import Recordings, Settings, draw_query
 
 SETTINGS = Settings(
     27, 1, 240_000, 2_000, {"snr_db": [0, 10], "noise": True, "room": True, "microphone": True}

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp import index as nn
-from nmfp import recall
+from nmfp.evaluation import recall
+from nmfp.search import index as nn
 from search_world import build_index, noisy, rule, walk, write_world
 
 CORPUS = "queries_degraded_shifted"

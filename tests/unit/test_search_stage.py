@@ -9,10 +9,10 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matching_oracle import oracle
-from nmfp.evaluation import ANALYSIS_COLUMNS
+from nmfp.evaluation.hit_rates import read_analysis
+from nmfp.evaluation.sequences import ANALYSIS_COLUMNS
 from nmfp.files import write_csv
-from nmfp.hit_rates import read_analysis
-from nmfp.matching import SCORE_STEPS, Bounds
+from nmfp.search.matching import SCORE_STEPS, Bounds
 from nmfp.segments import true_row
 from search_world import build_index, run_search, write_fingerprints
 

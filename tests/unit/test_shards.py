@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nmfp import index as nn
 from nmfp.errors import NmfpError
-from nmfp.shards import merge_neighbours, search_shard, shard_rows
+from nmfp.search import index as nn
+from nmfp.search.shards import merge_neighbours, search_shard, shard_rows
 
 
 @given(st.integers(0, 1000), st.integers(1, 50), st.integers(1, 4))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import scipy.signal
 import soundfile
-from nmfp import audio, decoder, sox
-from nmfp.decoder import AudioError
+from nmfp.audio import decoder, sox
+from nmfp.audio import wav as audio
+from nmfp.audio.decoder import AudioError
 from nmfp.errors import NmfpError
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nmfp.spectrogram_masking import apply_mask, draw_mask
+from nmfp.training.masking import apply_mask, draw_mask
 
 SHAPE = (256, 33)
 OFF = {"cutout": False, "horizontal": False, "vertical": False, "probability": 1.0, "fill": "zeros"}

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from nmfp import store
-from nmfp.audio import write_wav
+from nmfp.audio.wav import write_wav
 from nmfp.cli.inputs import Input
-from nmfp.database import open_fingerprints
+from nmfp.database.fingerprints import open_fingerprints
 from nmfp.errors import NmfpError
-from nmfp.identification import background
+from nmfp.identification import background, store
 from nmfp.identification.decision import UNCALIBRATED, open_decision
 
 SECONDS = (6, 4, 5)
@@ -207,7 +206,7 @@ def test_a_full_disk_while_adding(db, monkeypatch, tmp_path, melody):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     inputs = [song(tmp_path, "new.wav", melody, 9)]
-    monkeypatch.setattr("nmfp.merge.os.posix_fallocate", full)
+    monkeypatch.setattr("nmfp.database.merge.os.posix_fallocate", full)
     with pytest.raises(NmfpError, match="free space and run again"):
         store.add(db, inputs, "openvino", 1)
     monkeypatch.undo()
@@ -278,7 +277,7 @@ def test_verify_notices_another_models_folder(db):
 
 
 def test_an_index_is_kept_and_grows_without_training_where_it_pays(db, monkeypatch, tmp_path, melody):
-    from nmfp import index as nn
+    from nmfp.search import index as nn
 
     monkeypatch.setattr(nn, "resolve_factory", lambda factory, rows, dimension: "HNSW8")
     trained = []

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import train
 from nmfp.errors import NmfpError
-from nmfp.fingerprinter import load_fingerprinter
+from nmfp.model.fingerprinter import load_fingerprinter
 from nmfp.training import callbacks, data, run
 from training_world import model_config, train_rule, write_world
 

@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 import pytest
-from nmfp.audio import SAMPLE_RATE, read, write_wav
+from nmfp.audio.wav import SAMPLE_RATE, read, write_wav
 from workflow_runs import ROOT, snakemake
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from nmfp.audio import read_wav, write_wav
+from nmfp.audio.wav import read_wav, write_wav
 from nmfp.cli.inputs import expand
 from nmfp.files import generator, read_json
 from nmfp.identification.queries import identify_files

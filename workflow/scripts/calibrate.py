@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from nmfp.calibration import CONFIDENCE, calibrate
+from nmfp.evaluation.calibration import CONFIDENCE, calibrate
+from nmfp.evaluation.hit_rates import read_analysis
 from nmfp.files import read_json, script_log, write_json
-from nmfp.hit_rates import read_analysis
 
 log = logging.getLogger("nmfp")
 

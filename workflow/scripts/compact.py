@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from nmfp.compaction import compact, finish
+from nmfp.database.compaction import compact, finish
+from nmfp.database.merge import read_partitions
 from nmfp.files import read_csv, read_json, script_log, sole_writer
-from nmfp.merge import read_partitions
 
 log = logging.getLogger("nmfp")
 

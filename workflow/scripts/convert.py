@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from nmfp.audio.sox import find_sox
 from nmfp.datasets.conversion import convert_batch
 from nmfp.datasets.journal import Journal
 from nmfp.datasets.partitions import read_list
 from nmfp.files import digest, read_csv, script_log, write_csv
-from nmfp.sox import find_sox
 
 
 def main(snakemake):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nmfp.datasets.journal import Journal
 from nmfp.datasets.partitions import read_list
-from nmfp.degradation.queries import VARIANTS, Settings, make_queries, open_recordings
+from nmfp.datasets.queries import VARIANTS, Settings, make_queries, open_recordings
 from nmfp.files import digest, read_csv, script_log, sha256_file, write_csv
 from nmfp.segments import seconds_to_samples
 

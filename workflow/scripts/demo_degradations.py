@@ -1,6 +1,6 @@
 """Shape noises, simulate rooms and design microphones for the embedded corpus (rule demo_degradations)."""
 
-from nmfp.datasets.demo.corpus import build, degradation_items
+from nmfp.demo.corpus import build, degradation_items
 from nmfp.files import script_log, write_csv
 
 

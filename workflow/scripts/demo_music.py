@@ -1,6 +1,6 @@
 """Compose and render the embedded band's music (rule demo_music)."""
 
-from nmfp.datasets.demo.corpus import build, music_items
+from nmfp.demo.corpus import build, music_items
 from nmfp.files import script_log, write_csv
 
 

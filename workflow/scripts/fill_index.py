@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from nmfp import index
 from nmfp.files import read_json, script_log
-from nmfp.index_growth import advise, grown_from, keep
+from nmfp.search import index
+from nmfp.search.growth import advise, grown_from, keep
 
 log = logging.getLogger("nmfp")
 

@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from nmfp import index
 from nmfp.files import read_json, script_log
-from nmfp.shards import shard_rows
+from nmfp.search import index
+from nmfp.search.shards import shard_rows
 
 log = logging.getLogger("nmfp")
 

@@ -1,7 +1,7 @@
 """Count hits in analysis.csv, with intervals from resampled recordings."""
 
+from nmfp.evaluation.hit_rates import format_table, hit_rates, read_analysis
 from nmfp.files import script_log, write_csv
-from nmfp.hit_rates import format_table, hit_rates, read_analysis
 
 
 def main(snakemake):

@@ -8,8 +8,8 @@ from nmfp.files import script_log
 def main(snakemake):
     """Import the checkpoint in `snakemake.params.checkpoint` into the folder of `snakemake.output.info`."""
     with script_log(snakemake.log[0]):
-        from nmfp import fingerprinter, openvino_graph
-        from nmfp.training.published import find_checkpoint, import_checkpoint
+        from nmfp.model import fingerprinter, openvino_graph
+        from nmfp.model.published import find_checkpoint, import_checkpoint
 
         out = Path(snakemake.output.info).parent
         import_checkpoint(find_checkpoint(Path(snakemake.params.checkpoint)), out)

@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
+from nmfp.database.merge import join_tables, merge, read_partitions
 from nmfp.datasets.tracks import check_budget
 from nmfp.files import read_csv, script_log, sole_writer, write_csv
-from nmfp.merge import join_tables, merge, read_partitions
-from nmfp.model_folder import read_model
+from nmfp.model.folder import read_model
 from nmfp.segments import HOP_SAMPLES
 
 log = logging.getLogger("nmfp")

@@ -4,8 +4,8 @@ results/demo/report/hit_rates.csv"""
 import sys
 
 from nmfp.errors import NmfpError
+from nmfp.evaluation.hit_rates import COLUMNS, format_table
 from nmfp.files import read_csv
-from nmfp.hit_rates import COLUMNS, format_table
 
 
 def main(arguments: list[str]) -> int:

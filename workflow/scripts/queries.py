@@ -1,6 +1,6 @@
 """Gather the queries of all partitions into their tables (rule queries)."""
 
-from nmfp.degradation.queries import gather
+from nmfp.datasets.queries import gather
 from nmfp.files import read_csv, script_log, write_csv
 
 

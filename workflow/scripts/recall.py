@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from nmfp import index
-from nmfp.database import open_fingerprints
+from nmfp.database.fingerprints import open_fingerprints
 from nmfp.errors import NmfpError
+from nmfp.evaluation.recall import ANSWERS, COLUMNS, compare, nearest_rows, sample_rows, timed
 from nmfp.files import script_log, write_csv
-from nmfp.recall import ANSWERS, COLUMNS, compare, nearest_rows, sample_rows, timed
-from nmfp.shards import merge_neighbours
+from nmfp.search import index
+from nmfp.search.shards import merge_neighbours
 
 log = logging.getLogger("nmfp")
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from nmfp import pages, plots, plots_detail, recall
-from nmfp.audio import read_wav
-from nmfp.breakdowns import accuracy, breakdowns, decay_times, describe_queries
-from nmfp.calibration import tradeoff
+from nmfp.audio.wav import read_wav
+from nmfp.evaluation import recall
+from nmfp.evaluation.breakdowns import accuracy, breakdowns, decay_times, describe_queries
+from nmfp.evaluation.calibration import tradeoff
+from nmfp.evaluation.hit_rates import COLUMNS, hits, read_analysis, seconds_of
 from nmfp.files import read_csv, read_json, script_log, write_csv, write_text
-from nmfp.hit_rates import COLUMNS, hits, read_analysis, seconds_of
-from nmfp.index_growth import GROWTH_COLUMNS, growth
+from nmfp.report import pages, plots, plots_detail
+from nmfp.search.growth import GROWTH_COLUMNS, growth
 from nmfp.segments import HOP_SAMPLES, SAMPLE_RATE, SEGMENT_SAMPLES, seconds_to_samples
 
 CONTEXT_SECONDS = 3

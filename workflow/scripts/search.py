@@ -4,10 +4,9 @@ import logging
 
 import numpy as np
 import pandas as pd
-from nmfp import index
-from nmfp.database import open_fingerprints
+from nmfp.database.fingerprints import open_fingerprints
 from nmfp.errors import NmfpError
-from nmfp.evaluation import (
+from nmfp.evaluation.sequences import (
     ANALYSIS_COLUMNS,
     Plan,
     analyse,
@@ -18,6 +17,7 @@ from nmfp.evaluation import (
     truth_of,
 )
 from nmfp.files import progress, read_csv, script_log, write_csv
+from nmfp.search import index
 
 log = logging.getLogger("nmfp")
 

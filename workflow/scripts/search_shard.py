@@ -1,9 +1,9 @@
 """The nearest rows of every query segment in one shard; search merges those of all shards."""
 
-from nmfp import index
-from nmfp.database import open_fingerprints
+from nmfp.database.fingerprints import open_fingerprints
 from nmfp.files import read_json, script_log, write_npy
-from nmfp.shards import search_shard
+from nmfp.search import index
+from nmfp.search.shards import search_shard
 
 
 def main(snakemake):

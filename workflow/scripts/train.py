@@ -14,7 +14,7 @@ def main(snakemake):
         claim(requested(snakemake)),
     ):
         # Keras is slow to import and its absence should be in the log
-        from nmfp import openvino_graph
+        from nmfp.model import openvino_graph
         from nmfp.training import data, run
 
         params, inputs = snakemake.params, snakemake.input

@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from nmfp import index
-from nmfp.database import open_fingerprints
+from nmfp.database.fingerprints import open_fingerprints
 from nmfp.files import read_json, script_log
+from nmfp.search import index
 
 log = logging.getLogger("nmfp")
 

@@ -122,7 +122,7 @@ def run_create(arguments) -> int:
     set_up_logging(arguments, bulk=True)
     model = find_model(arguments.model)
     inputs = expand(arguments.input)
-    from nmfp import store
+    from nmfp.identification import store
 
     store.create(arguments.database, model)
     return _add(arguments, inputs)
@@ -139,7 +139,7 @@ def run_add(arguments) -> int:
 
 
 def _add(arguments, inputs) -> int:
-    from nmfp import store
+    from nmfp.identification import store
 
     def calibrate(folder):
         from nmfp.identification.background import calibrate_files
@@ -162,7 +162,7 @@ def _add(arguments, inputs) -> int:
 
 
 def _insist_on_store(folder: str) -> None:
-    from nmfp import store
+    from nmfp.identification import store
 
     files = store.resolve(folder)
     if not store.is_store(folder):
@@ -176,7 +176,7 @@ def run_remove(arguments) -> int:
     """Remove tracks."""
     set_up_logging(arguments)
     _insist_on_store(arguments.database)
-    from nmfp import store
+    from nmfp.identification import store
 
     for name in store.remove(arguments.database, arguments.track):
         if not arguments.quiet:
@@ -188,7 +188,7 @@ def run_compact(arguments) -> int:
     """Rewrite without removed rows."""
     set_up_logging(arguments, bulk=True)
     _insist_on_store(arguments.database)
-    from nmfp import store
+    from nmfp.identification import store
 
     rows = store.compact(arguments.database)
     if not arguments.quiet:
@@ -200,8 +200,7 @@ def run_calibrate(arguments) -> int:
     """Compare unknown music with the database."""
     set_up_logging(arguments, bulk=True)
     _insist_on_store(arguments.database)
-    from nmfp import store
-    from nmfp.identification import background
+    from nmfp.identification import background, store
 
     if not arguments.unknown:
         return _calibrate_by_own_tracks(arguments)
@@ -238,8 +237,7 @@ def run_calibrate(arguments) -> int:
 
 
 def _calibrate_by_own_tracks(arguments) -> int:
-    from nmfp import store
-    from nmfp.identification import background
+    from nmfp.identification import background, store
 
     if len(store.open_store(arguments.database).tracks) < 2:
         raise NmfpError(
@@ -255,7 +253,7 @@ def _calibrate_by_own_tracks(arguments) -> int:
 def run_verify(arguments) -> int:
     """Check everything."""
     set_up_logging(arguments)
-    from nmfp import store
+    from nmfp.identification import store
 
     store.resolve(arguments.database)
     problems = store.verify(arguments.database)
@@ -269,8 +267,8 @@ def run_verify(arguments) -> int:
 def run_info(arguments) -> int:
     """Print what is in it."""
     set_up_logging(arguments)
-    from nmfp import store
     from nmfp.files import read_csv
+    from nmfp.identification import store
 
     database = store.open_store(arguments.database)
     if arguments.tracks:

@@ -52,7 +52,7 @@ def run(arguments) -> int:
     inputs = select_partition(expand(arguments.input), arguments.partition)
     if not inputs and not arguments.partition:
         raise UsageError("there is nothing to fingerprint: the list is empty.")
-    from nmfp.fingerprint_folder import fingerprint_to_folder
+    from nmfp.extraction.folder import fingerprint_to_folder
 
     part = "" if not arguments.partition else "{}-of-{}".format(*arguments.partition)
     table, kept = fingerprint_to_folder(

@@ -98,7 +98,7 @@ def run(arguments) -> int:
 
 def _blocks(path: str, piped: AudioInput | None) -> "Iterator[np.ndarray]":
     """The samples of a recording or of standard input as they come, int16 (n,) at 8 kHz."""
-    from nmfp.audio import AudioError, TruncatedAudio, stream
+    from nmfp.audio.wav import AudioError, TruncatedAudio, stream
     from nmfp.identification.fingerprinting import too_short
     from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 

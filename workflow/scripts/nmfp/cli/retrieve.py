@@ -49,7 +49,7 @@ def run(arguments) -> int:
     set_up_logging(arguments)
     from nmfp.cli.results import open_writer
     from nmfp.errors import NmfpError
-    from nmfp.fingerprint_folder import npy_files, read_fingerprints
+    from nmfp.extraction.folder import npy_files, read_fingerprints
     from nmfp.identification import sources
     from nmfp.identification.places import identify
     from nmfp.identification.queries import Result, Row
@@ -100,7 +100,7 @@ def run(arguments) -> int:
 def _insist_on_one_model(query: Path, reference) -> None:
     """Refuse queries of another model than the database's; what says nothing of its model is taken on trust."""
     from nmfp.errors import NmfpError
-    from nmfp.fingerprint_folder import model_digest_of
+    from nmfp.extraction.folder import model_digest_of
 
     digest = model_digest_of(query)
     if digest and reference.digest and digest != reference.digest:

@@ -133,9 +133,9 @@ def run_list(arguments) -> int:
 
 
 def _import_published(folder: Path, target: Path) -> None:
-    from nmfp import openvino_graph
-    from nmfp.fingerprinter import load_fingerprinter
-    from nmfp.training.published import find_checkpoint, import_checkpoint
+    from nmfp.model import openvino_graph
+    from nmfp.model.fingerprinter import load_fingerprinter
+    from nmfp.model.published import find_checkpoint, import_checkpoint
 
     with _whole(target) as part:
         import_checkpoint(find_checkpoint(folder), part)
@@ -143,8 +143,8 @@ def _import_published(folder: Path, target: Path) -> None:
 
 
 def _copy(folder: Path, target: Path) -> None:
-    from nmfp.model_folder import read_model
-    from nmfp.store import MODEL_FILES
+    from nmfp.identification.store import MODEL_FILES
+    from nmfp.model.folder import read_model
 
     read_model(folder)
     with _whole(target) as part:

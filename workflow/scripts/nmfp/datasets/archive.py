@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nmfp.audio import read_wav, write_wav
+from nmfp.audio.wav import read_wav, write_wav
 from nmfp.datasets.columns import PROVENANCE_COLUMNS
 from nmfp.datasets.conversion import wav_path
 from nmfp.datasets.fma import FILE_COLUMNS, find_audio

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from nmfp.audio import read_wav
+from nmfp.audio.wav import read_wav
 from nmfp.files import atomic, generator, progress, write_csv
 from nmfp.segments import SAMPLE_RATE
 

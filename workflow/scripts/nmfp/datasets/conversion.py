@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from nmfp.audio.decoder import AudioError, read_header
+from nmfp.audio.sox import convert_with_sox
 from nmfp.datasets.columns import TRACK_COLUMNS
 from nmfp.datasets.journal import Journal
-from nmfp.decoder import AudioError, read_header
 from nmfp.errors import NmfpError
 from nmfp.files import digest, progress, sha256_file
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
-from nmfp.sox import convert_with_sox
 
 LONGEST_NAME = 200
 ABANDONED_SECONDS = 24 * 3600

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nmfp.decoder import AUDIO_SUFFIXES
+from nmfp.audio.decoder import AUDIO_SUFFIXES
 from nmfp.errors import NmfpError
 
 log = logging.getLogger("nmfp")

@@ -1,0 +1,1 @@
+"""Noise, rooms and microphones: drawn once, applied in NumPy or in the training graph."""

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from scipy.fft import next_fast_len
 
-from nmfp.melspectrogram import FULL_SCALE
+from nmfp.model.melspectrogram import FULL_SCALE
 from nmfp.segments import SEGMENT_SAMPLES
 
 

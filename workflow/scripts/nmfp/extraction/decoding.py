@@ -50,7 +50,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
     Every `AudioError` is an answer; anything else ends the process and is reported by its parent.
     """
-    from nmfp.audio import AudioError, stream
+    from nmfp.audio.wav import AudioError, stream
 
     try:
         _send(answers, READY, b"")

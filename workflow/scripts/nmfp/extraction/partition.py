@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nmfp.database import TRACK_COLUMNS, full_disk_explained, unit_length
+from nmfp.database.fingerprints import TRACK_COLUMNS, full_disk_explained, unit_length
 from nmfp.errors import NmfpError
 from nmfp.extraction.decoding import Decoders
-from nmfp.extraction.engines import Engine
 from nmfp.extraction.progress import PART_ROWS, Progress, Unit
 from nmfp.extraction.segmenting import Segmenter
 from nmfp.files import atomic, digest, progress, read_csv, write_csv, write_json, write_npy
+from nmfp.model.engines import Engine
 from nmfp.segments import HOP_SAMPLES, SEGMENT_SAMPLES, count_segments
 
 log = logging.getLogger("nmfp")
@@ -56,7 +56,7 @@ def fingerprint_tracks(
 
     Args:
         tracks: columns id, path, samples (0 where unknown), sha256.
-        engine: see `nmfp.extraction.engines`.
+        engine: see `nmfp.model.engines`.
         done: the partition's log of finished tracks.
         processes: how many decode.
         hop: samples between the starts of segments.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nmfp.database import unit_length
+from nmfp.database.fingerprints import unit_length
 from nmfp.files import write_text
 
 log = logging.getLogger("nmfp")

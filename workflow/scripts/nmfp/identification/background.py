@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nmfp.database import open_fingerprints
+from nmfp.database.fingerprints import open_fingerprints
 from nmfp.files import generator, write_json
 from nmfp.identification.reference import CANDIDATES, Reference, open_files
-from nmfp.matching import Overhang, match
+from nmfp.search.matching import Overhang, match
 
 log = logging.getLogger("nmfp")
 

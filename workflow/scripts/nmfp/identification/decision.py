@@ -1,8 +1,8 @@
 """Match or no match: a threshold for which the share of false accepts is bounded, or none at all.
 
-Thresholds are those of `nmfp.calibration`: unknown music is accepted at most so often, with 95 % confidence, and what
-so few recordings cannot support is refused. calibration.json beside a database holds either the rules that the
-workflow found with queries of its own ("indexes"), or the scores of unknown music ("background").
+Thresholds are those of `nmfp.evaluation.calibration`: unknown music is accepted at most so often, with 95 %
+confidence, and what so few recordings cannot support is refused. calibration.json beside a database holds either
+the rules that the workflow found with queries of its own ("indexes"), or the scores of unknown music ("background").
 """
 
 import logging
@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nmfp.calibration import CONFIDENCE, accept, recordings_needed, threshold
 from nmfp.errors import NmfpError
+from nmfp.evaluation.calibration import CONFIDENCE, accept, recordings_needed, threshold
 from nmfp.files import read_json
 
 log = logging.getLogger("nmfp")

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nmfp.audio import AudioError, TruncatedAudio, stream
+from nmfp.audio.wav import AudioError, TruncatedAudio, stream
 from nmfp.extraction.segmenting import Segmenter
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 

@@ -1,6 +1,6 @@
 """One query: which tracks may it be, where in them, and is the answer worth believing.
 
-Candidates, alignment and scores are those of `nmfp.matching` by the rule of identification: silent segments take no
+Candidates, alignment and scores are those of `nmfp.search.matching` by the rule of identification: silent segments take no
 part, and a query may hang over a track's edges.
 """
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nmfp.identification.reference import CANDIDATES, Reference
-from nmfp.matching import Bounds, Overhang, match
+from nmfp.search.matching import Bounds, Overhang, match
 
 # Places of one track that score this close to the best one cannot be told from it: measured on queries at 0 to 10 dB,
 # the score of the right place moves by about as much with where the query's grid of half seconds falls.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from nmfp.audio import AudioError
+from nmfp.audio.wav import AudioError
 from nmfp.identification.fingerprinting import fingerprint_file
 from nmfp.identification.places import Answer, identify
 from nmfp.identification.session import Session

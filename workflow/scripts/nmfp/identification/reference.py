@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nmfp.database import Fingerprints, open_fingerprints
+from nmfp.database.fingerprints import Fingerprints, open_fingerprints
 from nmfp.errors import NmfpError
-from nmfp.matching import Bounds
-from nmfp.model_folder import read_model
+from nmfp.identification.store import is_store, open_stable
+from nmfp.model.folder import read_model
+from nmfp.search.matching import Bounds
 from nmfp.segments import HOP_SAMPLES
-from nmfp.store import is_store, open_stable
 
 log = logging.getLogger("nmfp")
 
@@ -50,7 +50,7 @@ class Reference:
     def neighbours(self, queries: np.ndarray, k: int = CANDIDATES) -> np.ndarray:
         """The k nearest rows (m, k) int64 of queries float32 (m, d), -1 where there are fewer."""
         if self.index is not None:
-            from nmfp import index as nn
+            from nmfp.search import index as nn
 
             return nn.search(self.index, queries, k, self.threads, every=self.every)[1]
         return nearest_rows(self.vectors, self.silent, queries, k)
@@ -128,7 +128,7 @@ def open_files(folder: Path) -> Reference:
 
 
 def _read_index(path: Path, info: dict):
-    from nmfp import index as nn
+    from nmfp.search import index as nn
 
     found, described = nn.read(path, {key: info[key] for key in ("rows", "dimension", "model_digest")})
     nn.set_search_parameters(found)

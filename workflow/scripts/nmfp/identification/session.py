@@ -50,7 +50,7 @@ class Session:
 
 
 def _open_engine(model: Path, engine: str, threads: int | None):
-    from nmfp.extraction.engines import open_engine
+    from nmfp.model.engines import open_engine
 
     # a query of some seconds: small batches
     return open_engine(model, engine, batch=16, threads=threads)

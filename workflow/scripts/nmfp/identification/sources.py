@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nmfp.database import NPY_ERRORS, TRACK_COLUMNS, check_ranges, npy_problem, open_npy
+from nmfp.database.fingerprints import NPY_ERRORS, TRACK_COLUMNS, check_ranges, npy_problem, open_npy
 from nmfp.errors import NmfpError
+from nmfp.extraction.folder import model_digest_of, npy_files, read_fingerprints
 from nmfp.files import read_csv, read_json
-from nmfp.fingerprint_folder import model_digest_of, npy_files, read_fingerprints
 from nmfp.identification.reference import Reference
-from nmfp.matching import Bounds
+from nmfp.search.matching import Bounds
 
 
 def from_folder(folder: str | Path) -> Reference:
@@ -71,7 +71,7 @@ def from_memmap(path: str | Path, dimension: int) -> Reference:
     silent = np.zeros(len(vectors), bool)
     flags = path.with_name("silent.npy")
     if flags.is_file():
-        from nmfp.database import load_array
+        from nmfp.database.fingerprints import load_array
 
         silent = np.asarray(load_array(flags, (len(vectors),), "bool"))
     bounds, names = _tracks(path.with_name("tracks.csv"), len(vectors), str(path))
@@ -88,7 +88,7 @@ def from_index(path: str | Path) -> Reference:
     Raises:
         NmfpError: missing, not what its .json describes, or it cannot decode its vectors.
     """
-    from nmfp import index as nn
+    from nmfp.search import index as nn
 
     path = Path(path)
     if not path.is_file():
@@ -98,7 +98,7 @@ def from_index(path: str | Path) -> Reference:
     nn.set_search_parameters(index)
     database = _database_of(path, info)
     if database is not None:
-        from nmfp.database import open_fingerprints
+        from nmfp.database.fingerprints import open_fingerprints
         from nmfp.identification.reference import from_database
 
         reference = from_database(open_fingerprints(database))

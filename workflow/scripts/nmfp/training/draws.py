@@ -7,8 +7,8 @@ import numpy as np
 
 from nmfp.files import generator
 from nmfp.segments import HOP_SAMPLES, seconds_to_samples
-from nmfp.spectrogram_masking import draw_mask
 from nmfp.training.data import Recordings
+from nmfp.training.masking import draw_mask
 from nmfp.training.sampling import Grid
 
 

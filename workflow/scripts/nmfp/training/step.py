@@ -4,11 +4,11 @@ them."""
 import keras
 from keras import ops
 
-from nmfp import losses
 from nmfp.degradation.graph import Degrader
-from nmfp.melspectrogram import FRAMES, LogMelSpectrogram
+from nmfp.model.melspectrogram import FRAMES, LogMelSpectrogram
 from nmfp.segments import SEGMENT_SAMPLES
-from nmfp.spectrogram_masking import apply_mask
+from nmfp.training import losses
+from nmfp.training.masking import apply_mask
 from nmfp.training.resident import Places, Resident
 
 # Smallest number of anchors worth a part of its own, and most parts, of the input side on a processor. Fixed, so

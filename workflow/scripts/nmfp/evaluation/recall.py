@@ -12,9 +12,9 @@ import faiss
 import numpy as np
 import pandas as pd
 
-from nmfp import index as nn
 from nmfp.files import generator
-from nmfp.matching import SCORE_STEPS
+from nmfp.search import index as nn
+from nmfp.search.matching import SCORE_STEPS
 
 SEGMENTS = 2_000
 ANSWERS = 10

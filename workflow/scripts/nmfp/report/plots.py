@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.signal import stft
 
+from nmfp.evaluation.hit_rates import hits, seconds_of
 from nmfp.files import atomic
-from nmfp.hit_rates import hits, seconds_of
 from nmfp.segments import SAMPLE_RATE
 
 INK, QUIET, RULE = "#22272e", "#6b7480", "#d9dde2"

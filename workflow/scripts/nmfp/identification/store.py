@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nmfp.database import TRACK_COLUMNS, Fingerprints, full_disk_explained, open_fingerprints
+from nmfp.database.fingerprints import TRACK_COLUMNS, Fingerprints, full_disk_explained, open_fingerprints
+from nmfp.database.merge import Partition, join_tables, merge
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_csv, read_json, sha256_file, write_csv, write_json, write_npy
-from nmfp.merge import Partition, join_tables, merge
-from nmfp.model_folder import read_model
+from nmfp.model.folder import read_model
 from nmfp.segments import HOP_SAMPLES
 
 log = logging.getLogger("nmfp")
@@ -265,9 +265,9 @@ def _extract(
     folder: Path, tracks: pd.DataFrame, failed: pd.DataFrame, engine: str, threads: int | None
 ) -> Partition:
     """Fingerprint new tracks into a partition below work/, whose table lists all failures as well."""
-    from nmfp.extraction.engines import open_engine
     from nmfp.extraction.partition import fingerprint_tracks, work_key, write_partition
     from nmfp.extraction.progress import Progress
+    from nmfp.model.engines import open_engine
 
     model = read_model(folder / "model")
     work = folder / "work"
@@ -442,7 +442,7 @@ def _copy_rows(vectors: np.ndarray, rows: np.ndarray, path: Path) -> str:
 
 def _index(part: Path, old: Fingerprints | None) -> None:
     """An index where exact search would be slow: the old one's quantisers while it has grown less than fourfold."""
-    from nmfp import index as nn
+    from nmfp.search import index as nn
 
     database = open_fingerprints(part)
     rows, dimension = database.vectors.shape
@@ -467,8 +467,8 @@ def _index(part: Path, old: Fingerprints | None) -> None:
 
 def verify(folder: str | Path) -> list[str]:
     """Read everything back and compare; returns sentences about what is wrong, none if all is well."""
-    from nmfp import index as nn
-    from nmfp.database import unit_length
+    from nmfp.database.fingerprints import unit_length
+    from nmfp.search import index as nn
 
     try:
         database = open_store(folder)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from scipy.special import ndtri
 
-from nmfp.plots import INK, PALETTE, STYLE, empty_figure
+from nmfp.report.plots import INK, PALETTE, STYLE, empty_figure
 
 # one hue from light to dark: longer queries are darker
 LENGTH_COLOURS = ["#a9cfe6", "#6aaed6", "#3787c0", "#125ea6", "#08306b"]

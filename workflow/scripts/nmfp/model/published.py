@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 
 from nmfp.errors import NmfpError
-from nmfp.melspectrogram import HOP_SAMPLES, WINDOW_SAMPLES
+from nmfp.model.melspectrogram import HOP_SAMPLES, WINDOW_SAMPLES
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -30,7 +30,7 @@ def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path) -> dict:
             or has
             another shape (by its name). Nothing is written then.
     """
-    from nmfp import fingerprinter
+    from nmfp.model import fingerprinter
 
     folder = Path(checkpoint_dir)
     arrays = _read_arrays(folder)

@@ -15,8 +15,9 @@ from typing import Protocol
 
 import numpy as np
 
-from nmfp import model_folder, openvino_graph
 from nmfp.errors import NmfpError
+from nmfp.model import folder as model_folder
+from nmfp.model import openvino_graph
 
 log = logging.getLogger("nmfp")
 
@@ -139,7 +140,7 @@ class KerasEngine:
 
 def _load(folder: Path, precision: str):
     """The model as a Fingerprinter that computes in a Keras dtype policy; weights stay float32."""
-    from nmfp.fingerprinter import Fingerprinter, build_network, load_fingerprinter
+    from nmfp.model.fingerprinter import Fingerprinter, build_network, load_fingerprinter
 
     loaded = load_fingerprinter(folder)
     if precision == "float32":

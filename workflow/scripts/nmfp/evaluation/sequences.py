@@ -7,12 +7,12 @@ import faiss
 import numpy as np
 import pandas as pd
 
-from nmfp import index as nn
-from nmfp.database import Fingerprints
+from nmfp.database.fingerprints import Fingerprints
 from nmfp.errors import NmfpError
-from nmfp.matching import Bounds, Match, match
+from nmfp.search import index as nn
+from nmfp.search.matching import Bounds, Match, match
+from nmfp.search.shards import merge_neighbours
 from nmfp.segments import HOP_SAMPLES, SAMPLE_RATE, true_row
-from nmfp.shards import merge_neighbours
 
 BATCH_SEGMENTS = 1 << 13
 HOP_SECONDS = HOP_SAMPLES / SAMPLE_RATE

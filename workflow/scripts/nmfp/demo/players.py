@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nmfp.datasets.demo.harmony import Chord, Key, pick
-from nmfp.datasets.demo.styles import GROOVES
+from nmfp.demo.harmony import Chord, Key, pick
+from nmfp.demo.styles import GROOVES
 
 Note = tuple[float, float, int, float]
 

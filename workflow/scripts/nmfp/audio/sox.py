@@ -1,8 +1,8 @@
 """The paper's 8 kHz mono 16-bit WAVs, made by SoX: `-R -G --norm=0`, channels averaged.
 
 A wrong length in the header is ignored. SoX keeps the encoder's delay of an mp3 (about 51
-ms), which `nmfp.audio` trims. What SoX cannot read (m4a, aac, opus) is decoded by
-`nmfp.audio` and piped in, so that resampling, dither and normalisation are the same for all.
+ms), which `nmfp.audio.wav` trims. What SoX cannot read (m4a, aac, opus) is decoded by
+`nmfp.audio.wav` and piped in, so that resampling, dither and normalisation are the same for all.
 """
 
 import contextlib
@@ -15,8 +15,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from nmfp import audio, decoder
-from nmfp.decoder import AudioError, Header
+from nmfp.audio import decoder
+from nmfp.audio import wav as audio
+from nmfp.audio.decoder import AudioError, Header
 from nmfp.errors import NmfpError
 from nmfp.files import atomic
 from nmfp.segments import SAMPLE_RATE

@@ -7,7 +7,7 @@ pitch that wanders, vowels as formants, syllables and pauses; crowds are many vo
 import numpy as np
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from nmfp.datasets.demo.harmony import pick
+from nmfp.demo.harmony import pick
 
 SAMPLE_RATE = 8000
 

@@ -7,8 +7,8 @@ that reports it, and the k best of all shards are the k best of the whole.
 import faiss
 import numpy as np
 
-from nmfp import index as nn
 from nmfp.errors import NmfpError
+from nmfp.search import index as nn
 
 
 def shard_rows(rows: int, shard: int, shards: int, every: int = 1) -> tuple[int, int]:

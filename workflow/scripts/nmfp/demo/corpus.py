@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pandas as pd
 import soundfile
 
-from nmfp.datasets.demo import microphones, noises, rooms
-from nmfp.datasets.demo.composer import compose
-from nmfp.datasets.demo.harmony import pick
-from nmfp.datasets.demo.renderer import SAMPLE_RATE, render, write_audio
+from nmfp.demo import microphones, noises, rooms
+from nmfp.demo.composer import compose
+from nmfp.demo.harmony import pick
+from nmfp.demo.renderer import SAMPLE_RATE, render, write_audio
 from nmfp.files import digest, generator, progress
 
 PIECE_SECONDS = 30.0

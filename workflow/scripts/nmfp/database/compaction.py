@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nmfp.database import full_disk_explained
+from nmfp.database.fingerprints import full_disk_explained
+from nmfp.database.merge import Partition
 from nmfp.files import write_csv, write_json, write_npy, write_text
-from nmfp.merge import Partition
 
 log = logging.getLogger("nmfp")
 
@@ -40,7 +40,7 @@ def compact(partition: Partition, alive: pd.DataFrame, work: Path) -> int:
     All four files are prepared in `work`, then renamed: a kill in between is completed by `finish`.
 
     Args:
-        partition: from `nmfp.merge.read_partitions`.
+        partition: from `nmfp.database.merge.read_partitions`.
         alive: columns id, sha256 of the tracks that still exist.
         work: folder on the same disk.
 

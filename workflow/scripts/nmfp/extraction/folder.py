@@ -19,10 +19,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from nmfp.database import NPY_ERRORS, full_disk_explained, npy_problem, open_npy, unit_length
+from nmfp.database.fingerprints import NPY_ERRORS, full_disk_explained, npy_problem, open_npy, unit_length
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_json, sha256_file, write_csv, write_json, write_npy
-from nmfp.model_folder import read_model
+from nmfp.model.folder import read_model
 from nmfp.segments import HOP_SAMPLES
 
 log = logging.getLogger("nmfp")
@@ -125,8 +125,8 @@ def fingerprint_to_folder(
     Raises:
         NmfpError: the folder holds another model's fingerprints, cannot be written, or the disk is full.
     """
-    from nmfp.extraction.engines import open_engine
     from nmfp.extraction.partition import fingerprint_tracks, unit_name, work_key
+    from nmfp.model.engines import open_engine
 
     folder, info = Path(folder), read_model(model)
     _check_names(inputs)

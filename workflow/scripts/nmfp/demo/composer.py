@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pretty_midi
 
-from nmfp.datasets.demo.harmony import MODES, Chord, Key, pick, progression
-from nmfp.datasets.demo.melody import Theme, perform, theme
-from nmfp.datasets.demo.players import Accompanist, Bar, Bassist, Drummer, Note, groove_for, sustain
-from nmfp.datasets.demo.styles import FAMILIES, STYLES, Style
+from nmfp.demo.harmony import MODES, Chord, Key, pick, progression
+from nmfp.demo.melody import Theme, perform, theme
+from nmfp.demo.players import Accompanist, Bar, Bassist, Drummer, Note, groove_for, sustain
+from nmfp.demo.styles import FAMILIES, STYLES, Style
 from nmfp.files import generator
 
 # sixteenths in a bar and in a beat

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from nmfp.errors import NmfpError
-from nmfp.model_folder import read_model
+from nmfp.model.folder import read_model
 
 GRAPH = "fingerprinter.xml"
 WEIGHTS = "fingerprinter.bin"
@@ -62,10 +62,10 @@ def export(graph, folder: str | Path, digest: str | None = None) -> None:
 def _export_elsewhere(folder: Path, digest: str) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); "
-        "from nmfp.fingerprinter import load_fingerprinter; from nmfp.openvino_graph import export; "
+        "from nmfp.model.fingerprinter import load_fingerprinter; from nmfp.model.openvino_graph import export; "
         "export(load_fingerprinter(sys.argv[2]).graph, sys.argv[2], sys.argv[3])"
     )
-    command = [sys.executable, "-P", "-c", code, str(Path(__file__).parents[1]), str(folder), digest]
+    command = [sys.executable, "-P", "-c", code, str(Path(__file__).parents[2]), str(folder), digest]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
     status = subprocess.run(command, env=environment, check=False).returncode
     if status:

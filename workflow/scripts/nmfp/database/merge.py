@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from nmfp.database import (
+from nmfp.database.fingerprints import (
     DTYPES,
     TRACK_COLUMNS,
     check_ranges,

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 import av
 import numpy as np
 
-from nmfp.containers import ends_inside_ogg_page, stated_seconds
+from nmfp.audio.lengths import ends_inside_ogg_page, stated_seconds
 from nmfp.errors import NmfpError
 
 log = logging.getLogger("nmfp")

@@ -14,9 +14,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from nmfp import index
 from nmfp.errors import NmfpError
 from nmfp.files import read_json
+from nmfp.search import index
 
 log = logging.getLogger("nmfp")
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaincinv
 
+from nmfp.evaluation.hit_rates import hits, seconds_of
 from nmfp.files import generator
-from nmfp.hit_rates import hits, seconds_of
 
 STATISTICS = ("score", "lead", "score_and_lead")
 CONFIDENCE = 0.95

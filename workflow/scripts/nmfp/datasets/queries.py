@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from nmfp.audio import read_wav, to_float, to_int16, write_wav
+from nmfp.audio.wav import read_wav, to_float, to_int16, write_wav
 from nmfp.datasets.columns import PROVENANCE_COLUMNS
 from nmfp.datasets.conversion import wav_path
 from nmfp.datasets.journal import Journal

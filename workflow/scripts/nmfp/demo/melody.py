@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nmfp.datasets.demo.harmony import Key, pick
-from nmfp.datasets.demo.players import Bar, Note
+from nmfp.demo.harmony import Key, pick
+from nmfp.demo.players import Bar, Note
 
 Theme = list[list[tuple[int, int, int]]]
 

@@ -4,7 +4,7 @@ answers."""
 import numpy as np
 import pandas as pd
 
-from nmfp.hit_rates import hits, interval, seconds_of
+from nmfp.evaluation.hit_rates import hits, interval, seconds_of
 from nmfp.segments import SAMPLE_RATE
 
 COLUMNS = ["by", "group", "order", "query_seconds", "hits", "sequences", "hit_rate", "ci_low", "ci_high"]

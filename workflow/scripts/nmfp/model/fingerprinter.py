@@ -15,10 +15,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from nmfp import model_folder
 from nmfp.errors import NmfpError
 from nmfp.files import atomic, sha256_file
-from nmfp.melspectrogram import FRAMES, LogMelSpectrogram
+from nmfp.model import folder as model_folder
+from nmfp.model.melspectrogram import FRAMES, LogMelSpectrogram
 from nmfp.segments import SEGMENT_SAMPLES
 
 EPSILON = 1e-3

@@ -1,6 +1,6 @@
 """Audio in: one streaming decoder for every format, and our own 8 kHz mono 16-bit WAV files.
 
-FFmpeg (`nmfp.decoder`) decodes, soxr (SoX's own resampler) changes the rate, channels are averaged. Memory
+FFmpeg (`nmfp.audio.decoder`) decodes, soxr (SoX's own resampler) changes the rate, channels are averaged. Memory
 does not depend on a recording's length. Extraction, the command line and the conversion of what SoX cannot
 read all come through here, so that references and queries agree.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from nmfp.decoder import AUDIO_SUFFIXES, AudioError, TruncatedAudio, decode
+from nmfp.audio.decoder import AUDIO_SUFFIXES, AudioError, TruncatedAudio, decode
 from nmfp.files import atomic
 from nmfp.segments import SAMPLE_RATE
 

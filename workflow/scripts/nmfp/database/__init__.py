@@ -1,0 +1,1 @@
+"""Fingerprints on disk: rows, table of tracks, what made them."""

@@ -1,0 +1,1 @@
+"""How often the answers are right: sequences of queries, hit rates with intervals, calibration, recall."""
