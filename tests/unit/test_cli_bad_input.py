@@ -477,7 +477,7 @@ def press_ctrl_c(*_, **__):
 @pytest.mark.parametrize(
     ("line", "moment"),
     [
-        ("database create new.db MUSIC -m model", "nmfp.store.merge"),
+        ("database create new.db MUSIC -m model", "nmfp.identification.store.merge"),
         ("database add songs.db clip.wav", "nmfp.identification.store._write_removed_rows"),
         ("database remove songs.db *", "nmfp.identification.store.write_npy"),
         ("database compact songs.db", "nmfp.identification.store._copy_rows"),
