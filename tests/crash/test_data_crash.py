@@ -55,7 +55,7 @@ def sources(tmp_path_factory):
 
 def start(sources, out):
     command = [sys.executable, "-c", JOB, str(sources), str(out)]
-    path = str(Path(audio.__file__).parents[1])
+    path = str(Path(audio.__file__).parents[2])
     process = subprocess.Popen(
         command,
         env={"PYTHONPATH": path, "PATH": "/usr/local/bin:/usr/bin:/bin"},

@@ -399,7 +399,7 @@ def stream_long(path, seconds, rate=8000):
     with path.open("wb") as f:
         f.write(header + b"data" + struct.pack("<I", size))
         f.truncate(44 + size)
-    scripts = str(Path(audio.__file__).parents[1])
+    scripts = str(Path(audio.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": scripts}
     done = subprocess.run(
         [sys.executable, "-c", LONG, str(path)], env=environment, capture_output=True, text=True, check=True

@@ -290,7 +290,7 @@ def test_memory_does_not_grow_with_the_database(tmp_path):
         write_partition(partitions, n, {f"{n} {i}": 2000 for i in range(100)}, dimension=128)
     code = (
         "import sys, resource; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from nmfp import merge\n"
+        "from pathlib import Path; from nmfp.database import merge\n"
         "model = {'model': 'm', 'model_digest': 'd' * 64, 'dimension': 128, 'hop_samples': 4000}\n"
         "read = merge.read_partitions(sys.argv[3:], 'd' * 64, 128, 4000)\n"
         "names = ('fingerprints', 'silent', 'tracks', 'failures', 'info')\n"
