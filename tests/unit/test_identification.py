@@ -1,6 +1,7 @@
 """Identification: places, decisions, and the track list of a recording, on fingerprints made of random numbers."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,22 @@ def test_exact_search_in_blocks_is_the_same(monkeypatch):
     whole = nearest_rows(vectors, np.zeros(333, bool), asked, 20)
     monkeypatch.setattr("nmfp.identification.reference.BLOCK_ROWS", 50)
     assert (nearest_rows(vectors, np.zeros(333, bool), asked, 20) == whole).all()
+
+
+def test_many_queries_at_once_cost_bounded_memory():
+    rng = np.random.default_rng(8)
+    vectors, asked, silent = unit(rng, 9000), unit(rng, 2400), rng.random(9000) < 0.1
+    tracemalloc.start()
+    try:
+        found = nearest_rows(vectors, silent, asked, 20)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 150e6  # all at once: 2400 * 9000 products, their negatives, and places of 8 bytes
+    usable = np.flatnonzero(~silent)
+    for i in (0, 1234, 2399):
+        best = usable[np.argsort(-(vectors[usable] @ asked[i]), kind="stable")][:20]
+        assert found[i].tolist() == best.tolist()
 
 
 @settings(max_examples=25, deadline=None)

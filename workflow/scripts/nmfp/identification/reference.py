@@ -18,6 +18,8 @@ log = logging.getLogger("nmfp")
 
 CANDIDATES = 20
 BLOCK_ROWS = 1 << 16
+# Inner products held at once by exact search: with what orders them 16 bytes each
+BLOCK_PRODUCTS = 1 << 22
 
 
 @dataclass
@@ -59,23 +61,28 @@ class Reference:
 def nearest_rows(vectors: np.ndarray, silent: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     """Exact search by inner product among the rows that sound; (m, k) int64, best first.
 
-    Ties go to the smaller row; which of several equal rows is the k-th and last is left open.
+    Ties go to the smaller row; which of several equal rows is the k-th and last is left open. Memory beyond the
+    answers is bounded, however many queries and rows there are.
     """
     best = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)
     for start in range(0, len(vectors), BLOCK_ROWS):
         block = np.asarray(vectors[start : start + BLOCK_ROWS], np.float32)
-        products = queries @ block.T
-        products[:, silent[start : start + BLOCK_ROWS]] = -np.inf
-        if products.shape[1] > k:
-            chosen = np.argpartition(-products, k - 1, axis=1)[:, :k]
-        else:
-            chosen = np.broadcast_to(np.arange(products.shape[1]), products.shape)
-        scores = np.concatenate([best, np.take_along_axis(products, chosen, axis=1)], axis=1)
-        found = np.concatenate([rows, chosen + start], axis=1)
-        order = np.lexsort((found, -scores), axis=1)[:, :k]
-        best = np.take_along_axis(scores, order, axis=1)
-        rows = np.take_along_axis(found, order, axis=1)
+        quiet = silent[start : start + BLOCK_ROWS]
+        step = max(1, BLOCK_PRODUCTS // len(block))
+        for first in range(0, len(queries), step):
+            part = slice(first, first + step)
+            products = queries[part] @ block.T
+            products[:, quiet] = -np.inf
+            if products.shape[1] > k:
+                chosen = np.argpartition(-products, k - 1, axis=1)[:, :k]
+            else:
+                chosen = np.broadcast_to(np.arange(products.shape[1]), products.shape)
+            scores = np.concatenate([best[part], np.take_along_axis(products, chosen, axis=1)], axis=1)
+            found = np.concatenate([rows[part], chosen + start], axis=1)
+            order = np.lexsort((found, -scores), axis=1)[:, :k]
+            best[part] = np.take_along_axis(scores, order, axis=1)
+            rows[part] = np.take_along_axis(found, order, axis=1)
     rows[~np.isfinite(best)] = -1
     return rows
 
