@@ -182,7 +182,7 @@ EXPECTED = {
     "tut_development_1": "train=3",
     "tut_evaluation_1": "test=2",
     "mit_survey": "train=8 test=2",
-    "openair": "train=3 test=1",
+    "openair": "train=1 test=1",
     "aachen_air": "train=3 test=1",
     "microphones": "train=8 test=2",
     "nafp_mini": "train=8 validation=2 queries=2 noise_train=1 noise_test=1 room_train=1 room_test=1",

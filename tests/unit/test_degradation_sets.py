@@ -92,17 +92,94 @@ def test_mit_is_split_by_classes_of_duration(tmp_path):
     assert labels[-2:] == [0, 1] and set(labels) == set(range(8))
 
 
-def test_openair_takes_mono_and_stereo_and_splits_by_room(tmp_path):
-    touch(tmp_path / "openair/maes-howe/mono/a.wav")
-    touch(tmp_path / "openair/york-minster/stereo/b.wav", channels=2)
-    touch(tmp_path / "openair/york-minster/b-format/c.wav", channels=4)
+# room: channels that count, kind of folder that holds them
+OPENAIR_TRAIN = {
+    "lady-chapel-st-albans-cathedral": (3, "mono"),
+    "spokane-womans-club": (2, "stereo"),
+    "falkland-palace-royal-tennis-court": (1, "mono"),
+    "stairway-university-york": (2, "stereo"),
+    "gill-heads-mine": (4, "stereo"),
+    "york-minster": (2, "stereo"),
+    "koli-national-park-winter": (8, "stereo"),
+    "terrys-factory-warehouse": (1, "mono"),
+    "st-patricks-church-patrington": (6, "stereo"),
+    "waveguide-web-example-audio": (1, "mono"),
+    "saint-lawrence-church-molenbeek-wersbeek-belgium": (2, "stereo"),
+    "st-andrews-church": (2, "mono"),
+    "hamilton-mausoleum": (2, "stereo"),
+    "st-margarets-church-ncem-5-piece-band-spatial-measurements": (20, "mono"),
+    "shrine-and-parish-church-all-saints-north-street-_": (6, "mono"),
+    "tyndall-bruce-monument": (1, "mono"),
+    "trollers-gill": (6, "stereo"),
+    "elveden-hall-suffolk-england": (8, "mono"),
+    "usina-del-arte-symphony-hall": (8, "stereo"),
+    "st-matthews-church-walsall": (6, "stereo"),
+    "innocent-railway-tunnel": (14, "stereo"),
+}
+OPENAIR_TEST = {
+    "spring-lane-building-university-york": (20, "mono"),
+    "r1-nuclear-reactor-hall": (1, "mono"),
+    "koli-national-park-summer": (8, "stereo"),
+    "sports-centre-university-york": (2, "stereo"),
+    "terrys-typing-room": (1, "mono"),
+    "wheldrake-wood": (4, "IR_M30"),
+    "maes-howe": (2, "stereo"),
+}
+# rooms that do not count, with files where those that count have theirs
+OPENAIR_OUTSIDE = (
+    "slinky-ir virtual-membranes tvisongur-sound-sculpture-iceland-model 1st-baptist-nashville"
+    " st-georges-episcopal-church st-marys-abbey-reconstruction arthur-sykes-rymer-auditorium"
+).split()
+
+
+def openair_tree(folder):
+    """All that OpenAIR's download holds to mislead: every kind of folder, files and rooms that do not count."""
+    for room, (channels, kind) in (OPENAIR_TRAIN | OPENAIR_TEST).items():
+        if room in ("waveguide-web-example-audio", "r1-nuclear-reactor-hall"):
+            continue
+        each = 2 if kind == "stereo" else 1
+        for k in range(channels // each):
+            touch(folder / room / kind / f"{k}.wav", channels=each)
+        if kind == "mono":  # the same measurements once more
+            touch(folder / room / "stereo" / "both.wav", channels=2)
+        touch(folder / room / "b-format" / "w.wav", channels=4)
+        touch(folder / room / "surround-5-1" / "five.wav", channels=6)
+        touch(folder / room / "examples" / "speech.wav")
+    for kind in ("mono", "stereo"):
+        touch(folder / "wheldrake-wood" / kind / "other.wav")
+    for kind in ("mono", "stereo"):
+        for name in ("courtyard_modelled_ir.wav", "dry_speech.wav"):
+            touch(folder / "waveguide-web-example-audio" / kind / name)
+    touch(folder / "waveguide-web-example-audio/mono/courtyard_recorded_ir.wav")
+    touch(folder / "r1-nuclear-reactor-hall/mono/r1_omni_48k.wav")
+    touch(folder / "r1-nuclear-reactor-hall/mono/r1_omni.wav", rate=32000)
+    (folder / "creswell-crags/mono").mkdir(parents=True)
+    for room in OPENAIR_OUTSIDE:
+        touch(folder / room / "mono/a.wav")
+        touch(folder / room / "stereo/a.wav", channels=2)
+    touch(folder / "__MACOSX/york-minster/mono/._a.wav")
+
+
+@pytest.mark.parametrize("below", ["", "openair/irs"])
+def test_openair_has_the_papers_28_rooms_channel_by_channel(tmp_path, below):
+    openair_tree(tmp_path / below)
     rows = sets.openair(tmp_path)
-    assert [(r[0], r[2]) for r in rows] == [
-        ("openair/openair/maes-howe/mono/a.wav", "test"),
-        ("openair/openair/york-minster/stereo/b.wav", "train"),
-    ]
-    sets.check_counts(rows, {"train": 2, "test": 1}, "openair")  # channels count
-    assert len(sets.OPENAIR_TEST_ROOMS) == 7
+    counts = {"train": Counter(), "test": Counter()}
+    for _, path, role, _ in rows:
+        counts[role][tmp_path.joinpath(path).parent.parent.name] += soundfile.info(path).channels
+    assert counts["train"] == {room: channels for room, (channels, _) in OPENAIR_TRAIN.items()}
+    assert counts["test"] == {room: channels for room, (channels, _) in OPENAIR_TEST.items()}
+    assert len(counts["train"]) + len(counts["test"]) == 28
+    sets.check_counts(rows, {"train": 105, "test": 38}, "openair")
+    assert [row[1] for row in rows] == sorted(row[1] for row in rows)
+    rates = {soundfile.info(path).samplerate for _, path, *_ in rows if "r1-nuclear" in path}
+    assert rates == {32000}
+
+
+def test_openair_without_the_papers_rooms_is_a_sentence(tmp_path):
+    touch(tmp_path / "slinky-ir/mono/a.wav")
+    with pytest.raises(NmfpError, match="holds no responses in <room>/mono or <room>/stereo of the paper's"):
+        sets.openair(tmp_path)
 
 
 def write_air(folder, name, response, rate=48000):

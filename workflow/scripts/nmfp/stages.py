@@ -8,7 +8,7 @@ VERSION = {
     "download": 1,
     "unpack": 1,
     "list_archive": 1,
-    "list_degradations": 1,
+    "list_degradations": 2,
     "archive_queries": 1,
     "import_weights": 2,
     "demo_music": 2,

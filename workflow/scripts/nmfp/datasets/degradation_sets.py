@@ -14,10 +14,23 @@ from nmfp.files import atomic
 
 SPLIT_SEED = 27  # the paper's; the splits do not follow the experiment's seed
 TEST_SHARE = 0.2
+# the other rooms of OpenAIR are empty, simulated, no rooms, or were left out by the paper's authors
+OPENAIR_TRAIN_ROOMS = frozenset(
+    "lady-chapel-st-albans-cathedral spokane-womans-club falkland-palace-royal-tennis-court"
+    " stairway-university-york gill-heads-mine york-minster koli-national-park-winter"
+    " terrys-factory-warehouse st-patricks-church-patrington waveguide-web-example-audio"
+    " saint-lawrence-church-molenbeek-wersbeek-belgium st-andrews-church hamilton-mausoleum"
+    " st-margarets-church-ncem-5-piece-band-spatial-measurements"
+    " shrine-and-parish-church-all-saints-north-street-_ tyndall-bruce-monument trollers-gill"
+    " elveden-hall-suffolk-england usina-del-arte-symphony-hall st-matthews-church-walsall"
+    " innocent-railway-tunnel".split()
+)
 OPENAIR_TEST_ROOMS = frozenset(
     "spring-lane-building-university-york r1-nuclear-reactor-hall koli-national-park-summer"
     " sports-centre-university-york terrys-typing-room wheldrake-wood maes-howe".split()
 )
+OPENAIR_FOLDERS = ("mono", "stereo")  # the first that a room has; the other holds the same measurements
+OPENAIR_OTHER_FOLDERS = {"wheldrake-wood": ("IR_M30",)}
 AACHEN_ROOMS = {
     "lecture": "train",
     "meeting": "train",
@@ -58,13 +71,39 @@ def _split(paths: list[Path], folder: str | Path, name: str, classes: list[int])
 
 
 def openair(folder: str | Path) -> list[Row]:
-    """OpenAIR: the mono and stereo responses of each room, split by room."""
-    paths = [p for p in find_audio(folder, ".wav") if p.parent.name in ("mono", "stereo")]
-    _found(paths, folder, "responses in <room>/mono or <room>/stereo")
+    """OpenAIR: of the paper's 28 rooms the mono responses, or the stereo ones where there are no mono ones.
+
+    A room is the folder of its name, wherever below `folder`. The split is by room. Of two rooms some files do
+    not count: a copy at another rate, and simulations beside a recorded response.
+
+    Raises:
+        NmfpError: none of the rooms is there.
+    """
+    by_room: dict[str, dict[str, list[Path]]] = {}
+    for path in find_audio(folder, ".wav"):
+        room = _openair_room(path.relative_to(folder))
+        if room and _counts_in_openair(room, path.name):
+            by_room.setdefault(room, {}).setdefault(path.parent.name, []).append(path)
+    paths = []
+    for room, kinds in by_room.items():
+        wanted = OPENAIR_OTHER_FOLDERS.get(room, OPENAIR_FOLDERS)
+        paths += next(([(room, path) for path in kinds[kind]] for kind in wanted if kind in kinds), [])
+    _found(paths, folder, "responses in <room>/mono or <room>/stereo of the paper's rooms")
     return [
-        _row("openair", p, folder, "test" if p.parent.parent.name in OPENAIR_TEST_ROOMS else "train")
-        for p in paths
+        _row("openair", path, folder, "test" if room in OPENAIR_TEST_ROOMS else "train")
+        for room, path in sorted(paths, key=lambda found: found[1])
     ]
+
+
+def _openair_room(path: Path) -> str | None:
+    """The room of the paper's that a file below OpenAIR's folder belongs to."""
+    return next((p for p in path.parts[:-2] if p in OPENAIR_TRAIN_ROOMS | OPENAIR_TEST_ROOMS), None)
+
+
+def _counts_in_openair(room: str, name: str) -> bool:
+    if room == "r1-nuclear-reactor-hall":
+        return name != "r1_omni_48k.wav"  # the same response is there at 32 kHz
+    return room != "waveguide-web-example-audio" or name == "courtyard_recorded_ir.wav"
 
 
 def aachen(folder: str | Path, wav_folder: str | Path) -> list[Row]:
