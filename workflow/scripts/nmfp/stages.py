@@ -14,7 +14,7 @@ VERSION = {
     "demo_music": 2,
     "demo_degradations": 2,
     "list_folder": 1,
-    "list_fma": 1,
+    "list_fma": 2,
     "partition": 1,
     "convert": 1,
     "tracks": 1,
