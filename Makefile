@@ -26,8 +26,8 @@ $(STAMP): $(REQUIREMENTS) envs/requirements-uv.txt
 	@touch $@
 
 # the command nmfp runs from the working tree, without installation
-$(BIN)/nmfp: $(STAMP)
-	@printf '#!/bin/sh\nexec "%s/python" "%s/workflow/scripts/nmfp_command.py" "$$@"\n' "$(CURDIR)/$(BIN)" "$(CURDIR)" > $@
+$(BIN)/nmfp: $(STAMP) Makefile
+	@printf '#!/bin/sh\nexec "%s/python" "%s/tools/nmfp_command.py" "$$@"\n' "$(CURDIR)/$(BIN)" "$(CURDIR)" > $@
 	@chmod +x $@
 
 .PHONY: sox
@@ -39,7 +39,7 @@ demo: setup ## the whole pipeline on the embedded corpus; ends with the hit rate
 	@$(SNAKEMAKE) --quiet rules --configfile config/demo.yaml
 	@[ results/demo/report/report.html -nt results/demo/report/hit_rates.csv ] || \
 	  $(SNAKEMAKE) --quiet all --configfile config/demo.yaml --report results/demo/report/report.html
-	@$(BIN)/python workflow/scripts/print_hit_rates.py results/demo/report/hit_rates.csv
+	@$(BIN)/python tools/print_hit_rates.py results/demo/report/hit_rates.csv
 	@echo "Report: $(CURDIR)/results/demo/report/report.html"
 
 test: setup ## every test a contributor needs (at most 20 minutes on two cores)
@@ -67,7 +67,7 @@ slurm-profile: ## link profiles/slurm, so that `snakemake --profile slurm` works
 	@echo "$(SNAKEMAKE_PROFILES)/slurm -> $(CURDIR)/profiles/slurm"
 
 slurm-resume: setup ## go on after a killed main process: wait for its jobs, unlock, rerun (ARGS="--configfile ...", WAIT=--cancel)
-	$(BIN)/python workflow/scripts/slurm_resume.py $(WAIT) -- --profile profiles/slurm $(ARGS)
+	$(BIN)/python tools/slurm_resume.py $(WAIT) -- --profile profiles/slurm $(ARGS)
 
 lint: setup ## ruff, snakefmt, snakemake --lint, hadolint, shellcheck
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

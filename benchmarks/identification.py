@@ -44,7 +44,7 @@ class Run(NamedTuple):
 
 def nmfp(folder: Path, *arguments: str) -> Run:
     """Run the command in a folder and watch it."""
-    command = [sys.executable, str(ROOT / "workflow/scripts/nmfp_command.py"), *arguments]
+    command = [sys.executable, str(ROOT / "tools/nmfp_command.py"), *arguments]
     begin = time.perf_counter()
     peak, ended = [0.0], threading.Event()
 

@@ -36,7 +36,7 @@ def nmfp(work: Path, *arguments: str, show: bool = True) -> str:
     """Run a command in the folder, print it and its answer."""
     if show:
         print("$ nmfp " + " ".join(arguments), flush=True)
-    command = [sys.executable, str(ROOT / "workflow/scripts/nmfp_command.py"), *arguments]
+    command = [sys.executable, str(ROOT / "tools/nmfp_command.py"), *arguments]
     out = subprocess.run(command, cwd=work, stdout=subprocess.PIPE, text=True, check=True).stdout
     if show and out:
         print(out, end="", flush=True)

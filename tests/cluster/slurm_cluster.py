@@ -90,7 +90,7 @@ class Cluster:
 
     def resume(self, directory: Path, *targets: str, options=(), limit=400) -> subprocess.Popen:
         """What `make slurm-resume` runs."""
-        script = ROOT / "workflow/scripts/slurm_resume.py"
+        script = ROOT / "tools/slurm_resume.py"
         command = [
             sys.executable,
             script,

@@ -19,7 +19,7 @@ from nmfp.identification import store
 from nmfp.identification.background import NAME
 
 pytestmark = pytest.mark.crash
-COMMAND = [sys.executable, str(Path(__file__).parents[2] / "workflow" / "scripts" / "nmfp_command.py")]
+COMMAND = [sys.executable, str(Path(__file__).parents[2] / "tools" / "nmfp_command.py")]
 # What changes a disk, as Python's own audit hooks name it
 CHANGES = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.truncate"}
 

@@ -26,7 +26,7 @@ from nmfp.files import write_npy
 from nmfp.identification import store
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-COMMAND = [sys.executable, str(SCRIPTS / "nmfp_command.py")]
+COMMAND = [sys.executable, str(SCRIPTS.parents[1] / "tools" / "nmfp_command.py")]
 QUOTED = 'it\'s "quoted",\nsecond line.wav'
 ODD = ("low.wav", "high.wav", QUOTED)
 # name -> a part of the reason

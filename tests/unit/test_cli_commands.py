@@ -19,7 +19,7 @@ from nmfp.cli.inputs import expand, select_partition
 from nmfp.cli.parser import build_parser
 from nmfp.identification import store
 
-COMMAND = [sys.executable, str(Path(__file__).parents[2] / "workflow" / "scripts" / "nmfp_command.py")]
+COMMAND = [sys.executable, str(Path(__file__).parents[2] / "tools" / "nmfp_command.py")]
 FIRST_COLUMNS = "query_fp_path,query_seq_len,pred_track_path,pred_start_segment,score"
 
 

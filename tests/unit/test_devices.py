@@ -6,8 +6,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from nmfp import devices
 from nmfp.errors import NmfpError
+from nmfp.model import devices
 
 TWO = ["0", "1"]
 
@@ -102,7 +102,7 @@ def test_the_rule_says_how_many(resources, gpus):
 
 def test_a_killed_job_holds_nothing(tmp_path):
     code = (
-        "import time, sys; from nmfp import devices\n"
+        "import time, sys; from nmfp.model import devices\n"
         "with devices.claim(1, {}, sys.argv[1], lambda: ['0']) as held:\n"
         "    print(held, flush=True); time.sleep(60)"
     )
@@ -133,6 +133,8 @@ def test_nvidia_smi_is_asked(tmp_path, monkeypatch):
 
 
 def test_no_deep_learning_library_is_loaded():
-    code = "import sys; from nmfp import devices; print({'tensorflow', 'keras', 'jax'} & set(sys.modules))"
+    code = (
+        "import sys; from nmfp.model import devices; print({'tensorflow', 'keras', 'jax'} & set(sys.modules))"
+    )
     path = {"PYTHONPATH": ":".join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=path, capture_output=True).stdout == b"set()\n"

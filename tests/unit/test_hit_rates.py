@@ -145,7 +145,7 @@ def test_the_printed_table():
 
 
 def test_printing_from_a_shell(tmp_path):
-    script = Path(__file__).parents[2] / "workflow/scripts/print_hit_rates.py"
+    script = Path(__file__).parents[2] / "tools/print_hit_rates.py"
     full_table().to_csv(tmp_path / "hit_rates.csv", index=False)
     command = [sys.executable, "-X", "importtime", str(script)]
     done = subprocess.run([*command, str(tmp_path / "hit_rates.csv")], capture_output=True, text=True)

@@ -1,5 +1,6 @@
 """pyproject.toml: what `pip install .` brings is enough for the command."""
 
+import ast
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 # Python without the modules of all other packages: as in an environment where they are not installed
 WITHOUT = """
@@ -92,8 +94,24 @@ def test_the_extras_bring_what_is_asked_for():
     from nmfp.cli import OPTIONAL
 
     for extra in ("weights", "gpu"):
-        names = {plain(Requirement(text).name) for text in PROJECT["optional-dependencies"][extra]}
+        names = {plain(Requirement(text).name) for text in EXTRAS[extra]}
         assert {name.removesuffix("-cpu") for name in names} == set(OPTIONAL)
+
+
+def test_what_is_shipped_has_its_dependencies_in_an_extra():
+    asked = [*PROJECT["dependencies"], *(name for names in EXTRAS.values() for name in names)]
+    brought = {plain(Requirement(text).name) for text in asked} | {"jax"}  # the other backend of Keras
+    distributions = metadata.packages_distributions()
+    missing = set()
+    for path in (ROOT / "workflow/scripts/nmfp").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            for module in {name.partition(".")[0] for name in names} - {"nmfp", *sys.stdlib_module_names}:
+                providers = {plain(name).removesuffix("-cpu") for name in distributions.get(module, [module])}
+                if not providers & {name.removesuffix("-cpu") for name in brought}:
+                    missing.add(f"{path.name}: {module}")
+    assert missing == set()
 
 
 def test_the_command_is_the_one_of_the_working_tree(capsys):

@@ -33,7 +33,7 @@ def database(request, copy_of_finished):
         return "results/test/fingerprints/test/database"
     command = [
         sys.executable,
-        str(ROOT / "workflow/scripts/nmfp_command.py"),
+        str(ROOT / "tools/nmfp_command.py"),
         "database",
         "create",
         "songs.db",

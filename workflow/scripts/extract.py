@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 from nmfp.database.fingerprints import full_disk_explained
-from nmfp.devices import claim, requested
 from nmfp.extraction.partition import fingerprint_tracks, read_partition_tracks, work_key, write_partition
 from nmfp.extraction.progress import Progress
 from nmfp.files import script_log, sole_writer
+from nmfp.model.devices import claim, requested
 from nmfp.model.engines import open_engine
 from nmfp.model.folder import read_model
 from nmfp.segments import HOP_SAMPLES

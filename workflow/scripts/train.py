@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nmfp.devices import claim, requested
 from nmfp.files import script_log, sole_writer
+from nmfp.model.devices import claim, requested
 
 
 def main(snakemake):

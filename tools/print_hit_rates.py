@@ -1,7 +1,9 @@
-"""Print hit_rates.csv on a terminal: python workflow/scripts/print_hit_rates.py
-results/demo/report/hit_rates.csv"""
+"""Print hit_rates.csv on a terminal: python tools/print_hit_rates.py results/demo/report/hit_rates.csv"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 from nmfp.errors import NmfpError
 from nmfp.evaluation.hit_rates import COLUMNS, format_table
