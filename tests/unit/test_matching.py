@@ -195,3 +195,38 @@ def test_a_query_longer_than_its_track_is_scored_over_the_overlap():
     found = match(*arguments, overhang=Overhang(np.zeros(10, bool), np.zeros(12, bool)))
     assert (found.track[0, 0], found.place[0, 0]) == (1, 4)
     assert found.score[0, 0] == pytest.approx(1, abs=1e-6)
+
+
+def sparse(path, shape, dtype, end):
+    """A read-only array on disk that is zero but for its last rows, which take the only space."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    array[shape[0] - len(end) :] = end
+    array.flush()
+    return np.load(path, mmap_mode="r")
+
+
+@pytest.mark.parametrize("rule", ["plain", "overhang"])
+def test_ten_thousand_million_rows_and_millions_of_tracks(tmp_path, rule):
+    rng = np.random.default_rng(6)
+    small, bounds, lengths = unit(rng, 60, 4), whole_database(6, 10), (1, 7, 500)
+    queries, query_rows = unit(rng, 503, 4), np.array([0, 501, 503])
+    neighbours, quiet = rng.integers(-1, 60, (503, 3)), rng.random(60) < 0.2
+    rows, before, step = 10**10, 2_000_000, 4000
+    shift = rows - len(small)
+    fillers = np.arange(before) * step
+    huge = Bounds(np.r_[fillers, bounds.start + shift], np.r_[fillers + 5, bounds.end + shift])
+    database = sparse(tmp_path / "database.npy", (rows, 4), np.float32, small)
+    of_small = of_huge = None
+    if rule == "overhang":
+        silent = sparse(tmp_path / "silent.npy", (rows,), bool, quiet)
+        of_small = Overhang(np.zeros(503, bool), quiet, 0.02)
+        of_huge = Overhang(np.zeros(503, bool), silent, 0.02)
+    moved = np.where(neighbours < 0, -1, neighbours + shift)
+    expected = match(queries, query_rows, neighbours, small, bounds, lengths, 3, of_small)
+    found = match(queries, query_rows, moved, database, huge, lengths, 3, of_huge)
+    none = expected.track < 0
+    assert not none[0, :2].any()
+    np.testing.assert_array_equal(found.track, np.where(none, -1, expected.track + before))
+    np.testing.assert_array_equal(found.place, np.where(none, -1, expected.place + shift))
+    np.testing.assert_array_equal(found.score, expected.score)
+    np.testing.assert_array_equal(found.ranked.code, expected.ranked.code)

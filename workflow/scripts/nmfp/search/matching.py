@@ -180,9 +180,12 @@ def _propose(windows, neighbours, bounds, lengths, overhang):
     if overhang is not None:
         usable &= ~overhang.query_silent[:, None]
         usable[usable] &= ~overhang.database_silent[neighbours[usable]]
-    span = int(bounds.end.max(initial=0)) + 2 * width
-    key = (track * span + neighbours + width) * width
-    key[~usable] = NOTHING
+    # Tracks are numbered among those found here, and each has `width` rows of room before it for windows that hang
+    # over: one number says track and place, and stays below 2**63 for any database and any query of less than a day.
+    found, number = np.unique(track[usable], return_inverse=True)
+    key = np.full(neighbours.shape, NOTHING)
+    key[usable] = (neighbours[usable] + (number + 1) * width) * width
+    first = bounds.start[found] + np.arange(len(found)) * width
 
     offsets = np.arange(width)
     segment = np.minimum(windows.row[:, None] + offsets, max(len(neighbours) - 1, 0))
@@ -197,8 +200,8 @@ def _propose(windows, neighbours, bounds, lengths, overhang):
 
     window, column = np.nonzero(fresh)
     pair, offset = np.divmod(moved[window, column], width)
-    track, place = np.divmod(pair, span)
-    place -= width
+    number = np.searchsorted(first, pair, side="right") - 1
+    track, place = found[number], pair - (number + 1) * width
     if overhang is None:
         shortest = lengths[np.minimum(np.searchsorted(lengths, offset, side="right"), len(lengths) - 1)]
         inside = (place >= bounds.start[track]) & (place + shortest <= bounds.end[track])
