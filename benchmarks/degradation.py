@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "workflow/scripts"))
 
 RATE = 8000
-SWITCHES = {"snr_db": [0, 10], "noise": True, "room": True, "microphone": True}
+SWITCHES = {"snr_db": [0, 10], "snr_reference": "track", "noise": True, "room": True, "microphone": True}
 
 
 def write_track(path: Path, seconds: int) -> None:

@@ -34,7 +34,7 @@ if __name__ == "__main__":
     noise = read_wav(tracks["path"][0])
     recordings = Recordings(noise, ["n"], [0], [len(noise)])
     three = {name: recordings for name in ("noise", "room", "microphone")}
-    switches = {"snr_db": [0, 10], "noise": True, "room": True, "microphone": True}
+    switches = {"snr_db": [0, 10], "snr_reference": "excerpt", "noise": True, "room": True, "microphone": True}
     folders = {variant: out / variant for variant in VARIANTS}
     journal = Journal(out / "degrade.jsonl", "k")
     settings = Settings(27, 3, 16000, 2000, switches)

@@ -15,7 +15,7 @@ DEGRADATIONS = ["noise", "room", "microphone"]
 VARIANTS = ["clean", "clean_shifted", "degraded", "degraded_shifted"]
 SHARES = {"training_share": 0.5, "validation_share": 0.1, "unknown_share": 0.1, "test_share": 0.3}
 QUERIES = {"count": None, "unknown_count": None, "per_track": 1, "seconds": 3, "max_shift_seconds": 0.25}
-SWITCHES = {"snr_db": [0, 10], "noise": True, "room": True, "microphone": True}
+SWITCHES = {"snr_db": [0, 10], "snr_reference": "excerpt", "noise": True, "room": True, "microphone": True}
 
 
 class Named(dict):

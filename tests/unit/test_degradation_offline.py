@@ -57,6 +57,14 @@ def test_everything_off_leaves_the_music(rng):
     np.testing.assert_allclose(offline.degrade(music), music / np.abs(music).max())
 
 
+@pytest.mark.parametrize("samples", [3, 10, 47])
+def test_the_level_of_looped_noise_needs_no_loop(rng, samples):
+    recording = rng.normal(size=10)
+    for start, before in ((0, 0), (7, 23), (3, 5)):
+        looped = offline.take_noise(recording, start, before, samples)
+        assert offline.looped_rms(recording, start, before, samples) == pytest.approx(rms(looped))
+
+
 def test_noise_loops_and_starts_where_it_should():
     recording = np.arange(10)
     # its sample 4 comes after three others

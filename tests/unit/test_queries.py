@@ -9,11 +9,11 @@ from nmfp.audio.wav import read_wav, to_float, write_wav
 from nmfp.datasets import queries
 from nmfp.datasets.journal import Journal
 from nmfp.datasets.queries import VARIANTS, Recordings, Settings
-from nmfp.degradation.offline import degrade, take_noise
+from nmfp.degradation.offline import Levels, degrade, take_noise
 from nmfp.errors import NmfpError
 
 LENGTH, SHIFT = 8000, 2000
-ALL_ON = {"snr_db": [0, 10], "noise": True, "room": True, "microphone": True}
+ALL_ON = {"snr_db": [0, 10], "snr_reference": "excerpt", "noise": True, "room": True, "microphone": True}
 
 
 def noise(seed, samples):
@@ -53,9 +53,10 @@ def make(tracks, recordings, folder, degradation=ALL_ON, per_track=2, threads=2,
     return queries.make_queries(tracks, folders, recordings, settings, journal, threads, "degrade")
 
 
-def test_everything_can_be_made_again_from_the_table(tracks, recordings, tmp_path):
+@pytest.mark.parametrize("reference", ["excerpt", "track"])
+def test_everything_can_be_made_again_from_the_table(reference, tracks, recordings, tmp_path):
     """The whole track is degraded here, as the specification says; the product computes a window of it."""
-    table = make(tracks, recordings, tmp_path / "out", per_track=3)
+    table = make(tracks, recordings, tmp_path / "out", ALL_ON | {"snr_reference": reference}, per_track=3)
     assert len(table) == 12 and table["id"].is_unique
     rows_of = {name: {k: i for i, k in enumerate(r.ids)} for name, r in recordings.items()}
     for row in table.itertuples():
@@ -69,7 +70,10 @@ def test_everything_can_be_made_again_from_the_table(tracks, recordings, tmp_pat
             * getattr(row, f"{name}_gain")
             for name in ("room", "microphone")
         ]
-        kept = degrade(track, whole_noise, row.snr_db, *responses, kept=slice(first, last))
+        measured = slice(first, last) if reference == "excerpt" else slice(None)
+        levels = Levels(*(np.sqrt(np.mean(x[measured] ** 2)) for x in (track, whole_noise)))
+        assert (row.music_rms, row.noise_rms) == pytest.approx(levels)
+        kept = degrade(track, whole_noise, row.snr_db, *responses, slice(first, last), levels)
         for variant, start in (
             ("degraded", row.start_sample),
             ("degraded_shifted", row.start_sample_shifted),
@@ -109,8 +113,30 @@ def test_order_and_threads_change_nothing(tracks, recordings, tmp_path):
     assert files_of(four) == content
 
 
-def test_memory_does_not_depend_on_the_length_of_a_track(recordings, tmp_path):
-    samples = 10 * 3600 * 8000  # ten hours, 576 MB; the file is sparse
+@pytest.mark.parametrize(("reference", "expected"), [("track", 20 * np.log10(0.2)), ("excerpt", 0.0)])
+def test_a_quiet_passage_is_worse_where_the_snr_holds_over_the_whole_track(reference, expected, tmp_path):
+    """A second of +-0.1 (the query) between seconds of +-0.7: the track's mean square is
+    (0.01 + 0.49) / 2 = 0.25, so its RMS is 0.5, five times the passage's: 14 dB below the drawn 0 dB."""
+    second = np.tile([1, -1], 4000)
+    quiet, loud = 0.1 * second, 0.7 * second
+    track = np.rint(32768 * np.concatenate([loud, quiet, quiet, loud])).astype(np.int16)
+    write_wav(tmp_path / "t.wav", track)
+    # as loud everywhere, and without likeness to the music
+    hum = np.tile([1000, 1000, -1000, -1000], 1500).astype(np.int16)
+    cut = queries.Cut(10_000, 10_000)
+    drawn = queries.Degradation(0, 0, 0.0, None, None, None, None)
+    whole = (len(track), queries.wav_rms(tmp_path / "t.wav")) if reference == "track" else None
+    variants, levels = queries.render(tmp_path / "t.wav", cut, LENGTH, drawn, {"noise": packed(hum)}, whole)
+    assert levels.music == pytest.approx(0.5 if whole else 0.1, abs=1e-4)
+    assert levels.noise == pytest.approx(1000 / 32768)
+    basis = np.stack([np.tile([1, -1], 4000), np.tile([1, 1, -1, -1], 2000)], axis=1)
+    (music, noise), *_ = np.linalg.lstsq(basis, variants["degraded"] / 32767, rcond=None)
+    assert 20 * np.log10(music / noise) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize(("reference", "hours"), [("track", 1), ("excerpt", 10)])
+def test_memory_does_not_depend_on_the_length_of_a_track(reference, hours, recordings, tmp_path):
+    samples = hours * 3600 * 8000  # 58 MB an hour; the file is sparse
     path = tmp_path / "long.wav"
     write_wav(path, noise(1, 10))
     header = bytearray(path.read_bytes()[:44])
@@ -121,7 +147,8 @@ def test_memory_does_not_depend_on_the_length_of_a_track(recordings, tmp_path):
     tracks = pd.DataFrame({"id": ["long"], "path": [str(path)], "samples": [samples], "sha256": ["h"]})
     tracemalloc.start()
     try:
-        table = make(tracks, recordings, tmp_path / "out", per_track=3, threads=1)
+        degradation = ALL_ON | {"snr_reference": reference}
+        table = make(tracks, recordings, tmp_path / "out", degradation, per_track=3, threads=1)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -164,14 +191,14 @@ def test_finished_queries_are_not_made_again_damaged_ones_are(tracks, recordings
 def test_what_is_off_leaves_empty_cells_and_the_other_draws(off, tracks, recordings, tmp_path):
     full = make(tracks, recordings, tmp_path / "full")
     part = make(tracks, recordings, tmp_path / "part", {**ALL_ON, off: False})
-    columns = {"noise": ["noise_start_sample", "snr_db"]}.get(off, [f"{off}_gain"])
+    columns = {"noise": ["noise_start_sample", "snr_db", "music_rms", "noise_rms"]}.get(off, [f"{off}_gain"])
     assert set(part[f"{off}_id"]) == {""} and part[columns].isna().all(axis=None)
     others = [c for c in queries.PROVENANCE_COLUMNS if c not in [f"{off}_id", *columns]]
     pd.testing.assert_frame_equal(part[others], full[others])
 
 
 def test_all_off_is_the_clean_music_at_full_scale(tracks, recordings, tmp_path):
-    off = {"snr_db": [0, 10], "noise": False, "room": False, "microphone": False}
+    off = {"snr_db": [0, 10], "snr_reference": "track", "noise": False, "room": False, "microphone": False}
     row = make(tracks[:1], recordings, tmp_path / "out", off, per_track=1).iloc[0]
     clean, degraded = read_wav(row["clean_path"]) / 1.0, read_wav(row["degraded_path"]) / 1.0
     assert np.corrcoef(clean, degraded)[0, 1] > 0.999999

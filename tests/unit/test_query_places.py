@@ -4,7 +4,11 @@ import numpy as np
 from nmfp.datasets.queries import Recordings, Settings, draw_query
 
 SETTINGS = Settings(
-    27, 1, 240_000, 2_000, {"snr_db": [0, 10], "noise": True, "room": True, "microphone": True}
+    27,
+    1,
+    240_000,
+    2_000,
+    {"snr_db": [0, 10], "snr_reference": "excerpt", "noise": True, "room": True, "microphone": True},
 )
 
 

@@ -56,7 +56,7 @@ def test_nprobe_reruns_search_and_what_follows_only(finished, overlay):
 def test_degradation_of_queries_reruns_queries_but_not_training(finished, overlay):
     run = snakemake(finished, "--dry-run", configfile=overlay(queries={
         **yaml.safe_load((ROOT / "config/test.yaml").read_text())["queries"],
-        "degradation": {"snr_db": [5, 5]},
+        "degradation": {"snr_db": [5, 5], "snr_reference": "excerpt"},
     }))  # fmt: skip
     assert "degrade" in run.jobs and "search" in run.jobs
     assert not {"demo_music", "convert", "pack_chunks", "train"} & set(run.jobs)

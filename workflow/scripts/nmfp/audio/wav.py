@@ -21,7 +21,7 @@ from nmfp.segments import SAMPLE_RATE
 
 __all__ = [
     "AUDIO_SUFFIXES", "AudioError", "TruncatedAudio", "read", "read_wav", "stream", "to_float", "to_int16",
-    "wav_peak", "wav_samples", "write_wav",
+    "wav_peak", "wav_rms", "wav_samples", "write_wav",
 ]  # fmt: skip
 
 log = logging.getLogger("nmfp")
@@ -113,6 +113,16 @@ def wav_peak(path: str | Path) -> int:
     """Largest absolute sample of one of our own WAVs, read in blocks."""
     blocks = soundfile.blocks(os.fsencode(path), blocksize=SAMPLE_RATE * BLOCK_SECONDS, dtype="int16")
     return max((int(np.abs(block.astype(np.int32)).max()) for block in blocks), default=0)
+
+
+def wav_rms(path: str | Path) -> float:
+    """RMS of one of our own WAVs, full scale 1, read in blocks."""
+    squares = samples = 0
+    for block in soundfile.blocks(os.fsencode(path), blocksize=SAMPLE_RATE * BLOCK_SECONDS, dtype="int16"):
+        signal = to_float(block)
+        squares += float(signal @ signal)
+        samples += len(signal)
+    return (squares / samples) ** 0.5 if samples else 0.0
 
 
 def write_wav(path: str | Path, samples: np.ndarray) -> None:

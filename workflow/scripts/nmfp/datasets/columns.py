@@ -3,5 +3,5 @@
 TRACK_COLUMNS = ["id", "path", "role", "samples", "sha256", "status", "reason"]
 PROVENANCE_COLUMNS = [
     "id", "track_id", "start_sample", "start_sample_shifted", "samples", "noise_id", "noise_start_sample",
-    "room_id", "microphone_id", "snr_db", "room_gain", "microphone_gain",
+    "room_id", "microphone_id", "snr_db", "room_gain", "microphone_gain", "music_rms", "noise_rms",
 ]  # fmt: skip

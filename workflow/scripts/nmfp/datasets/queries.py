@@ -2,23 +2,25 @@
 
 Only a window of the track is computed: the excerpt and as much past as its responses are long. What is kept
 equals the degraded whole, but for a constant gain (the peak normalisation then concerns what is kept), and
-neither memory nor time depend on the track's length.
+memory does not depend on the track's length. Nor does time, unless the SNR refers to the whole track, whose
+samples are then read once, in blocks, to sum their squares.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from nmfp.audio.wav import read_wav, to_float, to_int16, write_wav
+from nmfp.audio.wav import read_wav, to_float, to_int16, wav_rms, write_wav
 from nmfp.datasets.columns import PROVENANCE_COLUMNS
 from nmfp.datasets.conversion import wav_path
 from nmfp.datasets.journal import Journal
 from nmfp.degradation.draw import Cut, Degradation, draw_cut, draw_degradation
-from nmfp.degradation.offline import degrade, past_samples, take_noise
+from nmfp.degradation.offline import Levels, degrade, looped_rms, past_samples, rms, take_noise
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_csv, sha256_file
 
@@ -39,7 +41,7 @@ class Recordings(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """How queries are cut, in samples, and the switches and SNR range of queries.degradation."""
+    """How queries are cut, in samples, and queries.degradation: switches, SNR range and its reference."""
 
     seed: int
     per_track: int
@@ -83,11 +85,23 @@ def draw_query(
 
 
 def render(
-    path: str | Path, cut: Cut, length: int, degradation: Degradation, recordings: dict[str, Recordings]
-) -> dict[str, np.ndarray]:
+    path: str | Path,
+    cut: Cut,
+    length: int,
+    degradation: Degradation,
+    recordings: dict[str, Recordings],
+    whole: tuple[int, float] | None = None,
+) -> tuple[dict[str, np.ndarray], Levels | None]:
     """The four variants of a query, int16 (length,) each, clean ones bit by bit as in the track.
 
     The noise's `noise_start_sample` sounds at the earlier of the two starts.
+
+    Args:
+        whole: samples and RMS of the whole track, where the SNR is that of the whole track to the noise looped to
+            its length, as the paper's; None where it is that of the excerpt (both cuts together).
+
+    Returns:
+        The variants, and the levels between which the SNR holds (None without noise).
     """
     first = min(cut)
     last = max(cut) + length
@@ -99,19 +113,26 @@ def render(
     window = read_wav(path, start, last)
     if len(window) != last - start:
         raise NmfpError(f"{path} is shorter than tracks.csv says; delete it and run again.")
-    noise = None
+    kept = slice(first - start, len(window))
+    noise = levels = None
     if degradation.noise is not None:
         recording = recordings["noise"].get(degradation.noise)
         noise = to_float(take_noise(recording, degradation.noise_start_sample, first - start, len(window)))
-    kept = slice(first - start, len(window))
-    degraded = degrade(to_float(window), noise, degradation.snr_db or 0.0, **responses, kept=kept)
+        if whole:
+            over_all = looped_rms(to_float(recording), degradation.noise_start_sample, first, whole[0])
+            levels = Levels(whole[1], over_all)
+        else:
+            levels = Levels(rms(to_float(window[kept])), rms(noise[kept]))
+    degraded = degrade(
+        to_float(window), noise, degradation.snr_db or 0.0, **responses, kept=kept, levels=levels
+    )
     degraded = to_int16(degraded * (32767 / 32768))
     clean = window[kept]
     variants = {}
     for suffix, begin in (("", cut.start_sample - first), ("_shifted", cut.start_sample_shifted - first)):
         variants[f"clean{suffix}"] = clean[begin : begin + length]
         variants[f"degraded{suffix}"] = degraded[begin : begin + length]
-    return variants
+    return variants, levels
 
 
 def make_queries(
@@ -138,11 +159,12 @@ def make_queries(
     Raises:
         NmfpError: a track is missing or shorter than its row says.
     """
+    rms_of = lru_cache(maxsize=2 * threads)(wav_rms)  # the queries of one track follow one another
     jobs = [(track, number) for track in tracks.itertuples() for number in range(1, settings.per_track + 1)]
 
     def make(job: tuple) -> list:
         track, number = job
-        return _make_query(track, number, folders, recordings, settings, journal)
+        return _make_query(track, number, folders, recordings, settings, journal, rms_of)
 
     with ThreadPoolExecutor(threads) as pool:
         rows = list(progress(pool.map(make, jobs), total=len(jobs), unit="query", label=label))
@@ -156,25 +178,33 @@ def degraded_columns() -> list[str]:
 
 
 def _make_query(
-    track, number: int, folders: dict[str, Path], recordings: dict, settings: Settings, journal: Journal
+    track,
+    number: int,
+    folders: dict[str, Path],
+    recordings: dict,
+    settings: Settings,
+    journal: Journal,
+    rms_of: Callable[[str], float],
 ) -> list:
     name = f"{track.id}~{number}"
     paths = {variant: wav_path(folders[variant], name) for variant in VARIANTS}
     cut, drawn = draw_query(track.id, number, int(track.samples), settings, recordings)
     before = journal.get(name)
     if before and before["track"] == track.sha256 and _still_there(paths, before["wavs"]):
-        hashes = before["wavs"]
+        hashes, levels = before["wavs"], before["levels"]
     else:
-        variants = render(track.path, cut, settings.length, drawn, recordings)
+        by_track = settings.degradation["snr_reference"] == "track" and drawn.noise is not None
+        whole = (int(track.samples), rms_of(track.path)) if by_track else None
+        variants, levels = render(track.path, cut, settings.length, drawn, recordings, whole)
         for variant in VARIANTS:
             write_wav(paths[variant], variants[variant])
         hashes = {variant: sha256_file(paths[variant]) for variant in VARIANTS}
-        journal.add(name, {"track": track.sha256, "wavs": hashes})
+        journal.add(name, {"track": track.sha256, "wavs": hashes, "levels": levels})
     row = [
         name, track.id, *cut, settings.length,
         _id(recordings["noise"], drawn.noise), drawn.noise_start_sample, _id(recordings["room"], drawn.room),
         _id(recordings["microphone"], drawn.microphone), drawn.snr_db, drawn.room_gain, drawn.microphone_gain,
-        track.sha256,
+        *(levels or (None, None)), track.sha256,
     ]  # fmt: skip
     for variant in VARIANTS:
         row += [str(paths[variant]), hashes[variant]]

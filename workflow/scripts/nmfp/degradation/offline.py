@@ -4,18 +4,32 @@ Order (specification, section 4): background noise at an SNR, room response, mic
 followed by a peak normalisation. Signals are one-dimensional floats.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.signal import oaconvolve
 
 ALL = slice(None)
 
 
-def unit_rms(signal: np.ndarray, measured: slice = ALL) -> np.ndarray:
-    """A signal scaled so that the measured part has an RMS of 1; where that part is silent it stays as it
-    is."""
-    part = signal[measured]
-    rms = np.sqrt(np.mean(np.square(part))) if part.size else 0.0
-    return signal / rms if rms > 0 else signal
+class Levels(NamedTuple):
+    """RMS of the music and of the noise between which an SNR holds, full scale 1."""
+
+    music: float
+    noise: float
+
+
+def rms(signal: np.ndarray) -> float:
+    """Root of the mean square, 0 of nothing."""
+    return float(np.sqrt(np.mean(np.square(signal)))) if signal.size else 0.0
+
+
+def looped_rms(recording: np.ndarray, start: int, before: int, samples: int) -> float:
+    """RMS of what `take_noise` gives for these arguments, in time and memory of one turn of the recording."""
+    squares = np.square(recording)
+    turns, rest = divmod(samples, len(recording))
+    part = np.take(squares, np.arange(start - before, start - before + rest), mode="wrap")
+    return float(np.sqrt((turns * squares.sum() + part.sum()) / samples))
 
 
 def normalise_peak(signal: np.ndarray) -> np.ndarray:
@@ -29,14 +43,18 @@ def take_noise(recording: np.ndarray, start: int, before: int, samples: int) -> 
     return np.take(recording, np.arange(start - before, start - before + samples), mode="wrap")
 
 
-def add_noise(music: np.ndarray, noise: np.ndarray, snr_db: float, kept: slice = ALL) -> np.ndarray:
-    """`10^(SNR/20) * music + noise`, both at unit RMS over the part that is kept; peak 1.
+def add_noise(
+    music: np.ndarray, noise: np.ndarray, snr_db: float, kept: slice = ALL, levels: Levels | None = None
+) -> np.ndarray:
+    """`10^(SNR/20) * music + noise`, both divided by their levels (silence stays silence); peak 1.
 
     Args:
         music, noise: (samples,).
-        kept: the part that is used in the end, over which the SNR holds.
+        kept: the part that is used in the end.
+        levels: None for those of the part that is kept, over which the SNR then holds.
     """
-    return normalise_peak(10 ** (snr_db / 20) * unit_rms(music, kept) + unit_rms(noise, kept))
+    levels = levels or Levels(rms(music[kept]), rms(noise[kept]))
+    return normalise_peak(10 ** (snr_db / 20) * music / (levels.music or 1) + noise / (levels.noise or 1))
 
 
 def apply_response(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
@@ -57,6 +75,7 @@ def degrade(
     room: np.ndarray | None = None,
     microphone: np.ndarray | None = None,
     kept: slice = ALL,
+    levels: Levels | None = None,
 ) -> np.ndarray:
     """The kept part of a degraded recording, peak 1; None switches a degradation off.
 
@@ -64,10 +83,11 @@ def degrade(
         music: (samples,): the recording, or a part of it that starts `past_samples` before what is kept.
         noise: (samples,): as long as the music, see `take_noise`.
         room, microphone: impulse responses of any length.
+        levels: see `add_noise`.
     """
     degraded = music
     if noise is not None:
-        degraded = add_noise(degraded, noise, snr_db, kept)
+        degraded = add_noise(degraded, noise, snr_db, kept, levels)
     for response in (room, microphone):
         if response is not None:
             degraded = apply_response(degraded, response)
