@@ -142,6 +142,16 @@ def test_folder_state_notices_what_comes_goes_and_changes(tmp_path):
     assert cfg.folder_state(str(tmp_path)) == states[0]
 
 
+def test_folder_state_follows_links_as_the_list_does(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "linked").symlink_to(tmp_path / "store")
+    (tmp_path / "music" / "circle").symlink_to(tmp_path / "music")
+    before = cfg.folder_state(str(tmp_path / "music"))
+    (tmp_path / "store" / "song.mp3").write_bytes(b"one")
+    assert cfg.folder_state(str(tmp_path / "music")) != before
+
+
 def test_the_order_of_keys_makes_no_difference(paper):
     turned = yaml.safe_load(yaml.safe_dump(paper, sort_keys=True))
     assert repr(cfg.validate_config(paper)) == repr(cfg.validate_config(turned))

@@ -134,9 +134,19 @@ def fill_defaults(value: object, schema: dict) -> object:
 
 
 def folder_state(folder: str) -> str:
-    """A digest of the names, sizes and times below a folder: a file that comes, goes or changes alters it."""
-    entries = []
-    for base, _, names in os.walk(folder):
+    """A digest of the names, sizes and times below a folder: a file that comes, goes or changes alters it.
+
+    Links are followed as `nmfp.datasets.folder` follows them: a folder that is reached again is not entered.
+    """
+    entries, seen = [], {_identity(folder)}
+    for base, subfolders, names in os.walk(folder, followlinks=True):
+        entered = []
+        for name in sorted(subfolders):
+            identity = _identity(os.path.join(base, name))
+            if identity is not None and identity not in seen:
+                seen.add(identity)
+                entered.append(name)
+        subfolders[:] = entered
         for name in names:
             try:
                 status = os.stat(os.path.join(base, name))
@@ -146,6 +156,15 @@ def folder_state(folder: str) -> str:
                 [os.path.relpath(os.path.join(base, name), folder), status.st_size, status.st_mtime_ns]
             )
     return digest(sorted(entries))
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """What tells a folder from another, whatever it is called; None for one that is not there."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _in_order(value: object) -> object:
