@@ -6,6 +6,8 @@ OUTPUTS  results/identification/results.csv: the columns of docs/identify.md
 
 from snakemake.exceptions import WorkflowError
 
+from nmfp.cli.inputs import state as queries_state
+
 IDENTIFICATION = config.get("identification", {})
 
 
@@ -27,7 +29,7 @@ rule identify:
         engine=config["fingerprints"]["engine"],
         queries=IDENTIFICATION.get("queries"),
         database=IDENTIFICATION.get("database"),
-        # the names in it, so that a file that comes or goes is noticed
-        state=folder_state(IDENTIFICATION.get("queries", "")),
+        # of the recordings, so that one that comes, goes or changes is noticed
+        state=lambda wildcards: queries_state(IDENTIFICATION["queries"]),
     script:
         "../workflow/scripts/identify.py"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from nmfp.audio.wav import write_wav
 from nmfp.cli import main
-from nmfp.cli.inputs import expand, select_partition
+from nmfp.cli.inputs import expand, select_partition, state
 from nmfp.cli.parser import build_parser
 from nmfp.identification import store
 
@@ -122,6 +122,23 @@ def test_completion_works_in_bash(capsys, tmp_path):
 
 
 # What people name
+
+
+@pytest.mark.parametrize("named", ["clip.wav", "clips.txt", "folder"])
+def test_a_changed_recording_alters_the_state_of_what_names_it(tmp_path, named):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "clips.txt").write_text("clip.wav\nfolder\nlater.wav\n")
+    states = []
+    for content in (b"one", b"another"):
+        (tmp_path / "clip.wav").write_bytes(content)
+        (tmp_path / "folder" / "deep.wav").write_bytes(content)
+        states += [state(str(tmp_path / named))] * 2
+    if named == "clips.txt":
+        (tmp_path / "later.wav").write_bytes(b"")
+        states.append(state(str(tmp_path / named)))
+        (tmp_path / "clips.txt").write_text("later.wav\n")
+        states.append(state(str(tmp_path / named)))
+    assert states[0] == states[1] and len(set(states)) == (4 if named == "clips.txt" else 2)
 
 
 def test_folders_lists_and_standard_input(here, monkeypatch, capsys):

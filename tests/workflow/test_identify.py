@@ -67,6 +67,18 @@ def test_identify_answers_and_notices_what_changes(copy_of_finished, clips, data
     assert len(pd.read_csv(copy_of_finished / RESULTS)) == 3
 
 
+@pytest.mark.parametrize("database", ["workflow"], indirect=True)
+def test_a_changed_recording_is_noticed_however_it_is_named(copy_of_finished, clips, database):
+    (copy_of_finished / "clips.txt").write_text("clips/one.wav\n")
+    for queries in ("clips/one.wav", "clips.txt"):
+        line = ["identify", "--config", f"queries={queries}", f"database={database}"]
+        clips("one.wav", 0)
+        assert snakemake(copy_of_finished, *line).jobs == {"identify": 1}
+        assert "Nothing to be done" in snakemake(copy_of_finished, *line, "--dry-run").output
+        clips("one.wav", 2)
+        assert snakemake(copy_of_finished, *line, "--dry-run").jobs == {"identify": 1}
+
+
 def test_identify_says_what_it_needs(finished):
     for key in ("queries", "database"):
         run = snakemake(finished, "identify", "--config", f"{key}=.", "--dry-run")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from nmfp.cli.status import UsageError
+from nmfp.config import folder_state
+from nmfp.files import digest
 
 log = logging.getLogger("nmfp")
 
@@ -61,6 +63,26 @@ def _paths(arguments: Sequence[str], lists: bool) -> Iterator[tuple[str, str]]:
             yield from _folder(argument)
         else:
             yield argument, "" if os.path.lexists(argument) else "no such file"
+
+
+def state(argument: str) -> str:
+    """A digest that another or changed recording alters: in a folder, in a list, or the file that is named itself.
+
+    Raises:
+        UsageError: a list cannot be read.
+    """
+    named = read_list(argument) if Path(argument).suffix.lower() in LIST_SUFFIXES else [argument]
+    return digest([_state_of(name) for name in named])
+
+
+def _state_of(name: str) -> list:
+    if os.path.isdir(name):
+        return [name, folder_state(name)]
+    try:
+        status = os.stat(name)
+    except OSError:
+        return [name, "not there"]  # a row that says so: a recording that comes later alters it
+    return [name, status.st_size, status.st_mtime_ns]
 
 
 def standard_input() -> BinaryIO:
