@@ -42,6 +42,26 @@ def test_folder_example_differs_from_a_valid_one_only_in_its_folders(paper, tmp_
     cfg.validate_config(config)
 
 
+def test_a_home_folder_is_spelt_out_wherever_a_path_is_named(paper, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "music").mkdir()
+    (tmp_path / "ids.txt").write_text("2\n")
+    config = merge(paper, yaml.safe_load((ROOT / "config/folder.yaml").read_text()))
+    for collection in ("music", "noise", "room", "microphone"):
+        config["dataset"]["folder"][collection] = "~/music"
+    config["dataset"]["fma"]["training_ids"] = "~/ids.txt"
+    config["paths"]["downloads"] = "~/large"
+    checked = cfg.validate_config(config)
+    assert checked["dataset"]["folder"]["music"] == str(tmp_path / "music")
+    assert checked["dataset"]["fma"]["training_ids"] == str(tmp_path / "ids.txt")
+    assert checked["paths"]["downloads"] == str(tmp_path / "large")
+    asked = cfg.validate_config(config | {"queries": "~/music", "database": "~/music"})
+    assert asked["identification"] == {
+        "queries": str(tmp_path / "music"),
+        "database": str(tmp_path / "music"),
+    }
+
+
 def schema(name):
     return yaml.safe_load((ROOT / f"config/schemas/{name}.schema.yaml").read_text())
 

@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config"
 SCHEMAS = CONFIG / "schemas"
 
+COLLECTIONS = ("music", "noise", "room", "microphone")
+FMA_LISTS = ("training_ids", "validation_ids", "query_ids")
+
 
 class ConfigError(NmfpError):
     """A key that is unknown, of the wrong type, or at odds with another."""
@@ -28,11 +31,12 @@ def validate_config(config: dict) -> dict:
     """
     config, identification = _split_off_identification(config)
     _check(config, _load_yaml(SCHEMAS / "config.schema.yaml"), "configuration")
+    config = _expand_home(config)
     if identification:
         config = {**config, "identification": identification}
     source = config["dataset"]["source"]
     if source == "folder":
-        for collection in ("music", "noise", "room", "microphone"):
+        for collection in COLLECTIONS:
             folder = config["dataset"]["folder"][collection]
             if folder is None:
                 raise ConfigError(
@@ -53,7 +57,7 @@ def validate_config(config: dict) -> dict:
                 " it holds degraded_shifted and clean_shifted."
             )
     if source == "fma":
-        for key in ("training_ids", "validation_ids", "query_ids"):
+        for key in FMA_LISTS:
             path = config["dataset"]["fma"][key]
             if path is not None and not Path(path).is_file():
                 raise ConfigError(
@@ -94,9 +98,23 @@ def _split_off_identification(config: dict) -> tuple[dict, dict]:
     for key, value in asked.items():
         if value is None:
             raise ConfigError(f"{key} is not set: write --config queries=DIR database=DB.")
-        if not Path(str(value)).exists():
+        asked[key] = os.path.expanduser(str(value))
+        if not Path(asked[key]).exists():
             raise ConfigError(f"{key}: {value} does not exist; correct the path.")
-    return rest, {key: str(value) for key, value in asked.items()}
+    return rest, asked
+
+
+def _expand_home(config: dict) -> dict:
+    """The configuration with `~` spelt out in every path, as a shell would; nothing behind it knows of `~`."""
+    config = {**config, "dataset": dict(config["dataset"])}
+
+    def expanded(section: dict, keys: tuple[str, ...]) -> dict:
+        return section | {key: os.path.expanduser(section[key]) for key in keys if section[key] is not None}
+
+    config["paths"] = expanded(config["paths"], ("downloads", "sources"))
+    for name, keys in (("folder", COLLECTIONS), ("fma", FMA_LISTS)):
+        config["dataset"][name] = expanded(config["dataset"][name], keys)
+    return config
 
 
 def load_models(names: list[str], folder: Path = CONFIG / "models") -> dict[str, dict]:

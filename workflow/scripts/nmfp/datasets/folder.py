@@ -26,7 +26,7 @@ def list_folder(folder: str | Path | None, collection: str) -> pd.DataFrame:
         raise NmfpError(
             f"{key} is not set: write the path of a folder of audio files there in your configuration."
         )
-    return list_audio(Path(folder).expanduser(), f"correct {key} in your configuration")
+    return list_audio(Path(folder), f"correct {key} in your configuration")
 
 
 def list_audio(root: Path, advice: str) -> pd.DataFrame:
