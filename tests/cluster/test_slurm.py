@@ -62,7 +62,7 @@ def assert_one_writer(jobs) -> None:
 
 def test_the_workflow_reaches_its_hit_rates(finished):
     table = pd.read_csv(finished / "results/test/report/hit_rates.csv")
-    assert len(table) == 15 and set(table.sequences) == {24}
+    assert len(table) == 20 and set(table.sequences) == {24}
     assert table.hit_rate.between(0, 1).all()
 
 

@@ -45,6 +45,7 @@ def test_what_counts_as_a_hit():
     assert found["track"].tolist() == [True] * 4 + [False] * 4
     assert found["exact"].tolist() == [True] + [False] * 7
     assert found["near"].tolist() == [True] * 3 + [False] * 5
+    assert found["far"].tolist() == [False] * 3 + [True] + [False] * 4
 
 
 def test_misses_count_and_unknown_queries_do_not():
@@ -53,12 +54,23 @@ def test_misses_count_and_unknown_queries_do_not():
         ["track", 2, 1, 2, 0.5],
         ["exact", 2, 1, 2, 0.5],
         ["near", 2, 1, 2, 0.5],
+        ["far", 2, 0, 2, 0.0],
     ]
 
 
 def test_without_known_places_there_is_only_the_track():
     table = hit_rates(analysis([("a", "a", np.nan, 4, 1), ("b", "a", np.nan, 4, 1)]), 1, 50)
     assert table["criterion"].tolist() == ["track"] and table["hit_rate"].tolist() == [0.5]
+
+
+def test_places_count_where_they_are_known():
+    table = hit_rates(analysis([("a", "a", 4, 4, 1), ("b", "b", np.nan, 4, 1), ("c", "c", 4, 9, 1)]), 1, 50)
+    assert table[["criterion", "hits", "sequences"]].to_numpy().tolist() == [
+        ["track", 3, 3],
+        ["exact", 1, 2],
+        ["near", 1, 2],
+        ["far", 1, 2],
+    ]
 
 
 def test_no_sequences_give_an_empty_table_and_no_division_by_zero():
@@ -129,7 +141,7 @@ def test_exact_interval_against_published_values():
 def full_table():
     rows = [
         ("m", "flat", "queries_degraded", c, s, 5, 10, r, r - 0.1, r + 0.05)
-        for c, r in (("track", 0.9), ("exact", 0.5), ("near", 0.75))
+        for c, r in (("track", 0.9), ("exact", 0.5), ("near", 0.75), ("far", 0.15))
         for s in (1, 10)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -140,8 +152,8 @@ def test_the_printed_table():
     assert lines[0] == "m · flat · queries_degraded"
     assert lines[1].split() == ["query", "1", "s", "10", "s"]
     assert lines[2].split() == ["track", "0.900", "[0.80-0.95]", "0.900", "[0.80-0.95]"]
-    assert [line.split()[0] for line in lines[2:5]] == ["track", "exact", "near"]
-    assert len({len(line) for line in lines[2:5]}) == 1
+    assert [line.split()[0] for line in lines[2:6]] == ["track", "exact", "near", "far"]
+    assert len({len(line) for line in lines[2:6]}) == 1
 
 
 def test_printing_from_a_shell(tmp_path):

@@ -78,7 +78,7 @@ def test_paper_from_download_to_hit_rates(server, tmp_path):
         assert np.array_equal(excerpt, whole[row.start_sample_shifted :][: row.samples])
 
     rates = pd.read_csv(tmp_path / "results/paper/report/hit_rates.csv")
-    assert len(rates) == 15 and set(rates.sequences) == {4 * 6}
+    assert len(rates) == 20 and set(rates.sequences) == {4 * 6}
     assert len(pd.read_csv(tmp_path / "results/paper/models/test/history.csv")) == 2
 
     again = snakemake(tmp_path, configfile=config)

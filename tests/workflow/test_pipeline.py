@@ -32,9 +32,9 @@ def test_hit_rates_cover_every_model_length_and_criterion(finished):
         "model", "index", "queries", "criterion", "query_seconds", "hits", "sequences", "hit_rate", "ci_low", "ci_high",
     ]  # fmt: skip
     assert set(table.model) == {"test"}
-    assert set(table.criterion) == {"track", "exact", "near"}
+    assert set(table.criterion) == {"track", "exact", "near", "far"}
     assert sorted(set(table.query_seconds)) == [1, 2, 3, 5, 10]
-    assert len(table) == 15
+    assert len(table) == 20
     # 4 queries of 59 fingerprints, started at 0, 7, ... while 19 are left: 6 sequences each
     assert set(table.sequences) == {24}
     assert table.hit_rate.between(0, 1).all()

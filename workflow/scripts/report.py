@@ -90,7 +90,12 @@ def describe_miss(answer: pd.Series) -> dict:
 
 def tables(hit_rates, accuracies, divided, calibrations, indexes, recalls, validations) -> list[tuple]:
     """The sections of tables.html."""
-    names = {"track": "right track", "near": "right within 0.5 s", "exact": "exactly the right row"}
+    names = {
+        "track": "right track",
+        "near": "right within 0.5 s",
+        "exact": "exactly the right row",
+        "far": "right track, more than 0.5 s off",
+    }
     sections = [
         (
             f"Models side by side: {names[criterion]}",
@@ -98,7 +103,7 @@ def tables(hit_rates, accuracies, divided, calibrations, indexes, recalls, valid
             pages.side_by_side(hit_rates, criterion),
             RUN,
         )
-        for criterion in ("track", "near", "exact")
+        for criterion in ("track", "near", "exact", "far")
         if (hit_rates["criterion"] == criterion).any()
     ]
     sections += [

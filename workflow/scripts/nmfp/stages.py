@@ -30,8 +30,8 @@ VERSION = {
     "fill_index": 2,
     "search": 1,
     "recall": 1,
-    "hit_rates": 1,
+    "hit_rates": 2,
     "calibrate": 1,
-    "report": 4,
+    "report": 5,
     "identify": 1,
 }

@@ -10,7 +10,7 @@ COLUMNS = [
     "model", "index", "queries", "criterion", "query_seconds", "hits", "sequences", "hit_rate", "ci_low",
     "ci_high",
 ]  # fmt: skip
-CRITERIA = ("track", "exact", "near")
+CRITERIA = ("track", "exact", "near", "far")
 LEVEL = 0.95
 # With fewer recordings, resampling them says little about
 # others; beta quantiles on their number are wide and honest.
@@ -39,30 +39,34 @@ def seconds_of(segments) -> float:
 
 
 def hits(analysis: pd.DataFrame) -> pd.DataFrame:
-    """Columns track, exact, near: whether each sequence's answer is a hit.
+    """Columns track, exact, near, far: whether each sequence's answer is a hit.
 
-    track: the right track; exact: and the right row; near: or within one row (500 ms). Sequences whose place
-    in the track is not known hit neither exactly nor nearly.
+    track: the right track; exact: and the right row; near: or within one row (500 ms); far: the right track,
+    farther off than that. Sequences whose place in the track is not known hit the track alone.
     """
     track = (analysis["gt_track_path"] != "") & (analysis["pred_track_path"] == analysis["gt_track_path"])
     off = (analysis["pred_start_segment"] - analysis["query_start_segment"]).abs()
-    return pd.DataFrame({"track": track, "exact": track & (off == 0), "near": track & (off <= 1)})
+    return pd.DataFrame(
+        {"track": track, "exact": track & (off == 0), "near": track & (off <= 1), "far": track & (off > 1)}
+    )
 
 
 def hit_rates(analysis: pd.DataFrame, seed: int, resamples: int) -> pd.DataFrame:
     """Hit rate and 95 % interval for every criterion and query length; columns COLUMNS[3:].
 
-    Sequences without a true track (unknown queries) are left out; where no place is known, so are exact and
-    near. Intervals resample recordings, not sequences, since those of one recording hit and miss together.
+    Sequences without a true track (unknown queries) are left out; exact, near and far are of those whose place is
+    known. Intervals resample recordings, not sequences, since those of one recording hit and miss together.
     """
     analysis = analysis[analysis["gt_track_path"] != ""]
-    criteria = CRITERIA if analysis["query_start_segment"].notna().any() else CRITERIA[:1]
+    placed = analysis["query_start_segment"].notna()
     hit = hits(analysis)
     rows = []
     for length in sorted(analysis["seq_len"].unique()):
-        chosen = analysis["seq_len"] == length
-        recording = analysis["gt_track_path"][chosen]
-        for criterion in criteria:
+        for criterion in CRITERIA:
+            chosen = (analysis["seq_len"] == length) & (placed | (criterion == "track"))
+            if not chosen.any():
+                continue
+            recording = analysis["gt_track_path"][chosen]
             of = hit[criterion][chosen]
             low, high = interval(of.to_numpy(), recording.to_numpy(), seed, resamples)
             rows.append((criterion, seconds_of(int(length)), int(of.sum()), len(of), of.mean(), low, high))
@@ -125,7 +129,10 @@ def format_table(table: pd.DataFrame) -> str:
             cells = [_cell(rows.loc[s]) if s in rows.index else " " * 19 for s in seconds]
             lines.append(f"  {criterion:<7}" + "".join(cells))
         blocks.append("\n".join(lines))
-    return "\n\n".join(blocks) + "\nhit rate [95 % interval]; near: within 0.5 s of the right place"
+    return (
+        "\n\n".join(blocks)
+        + "\nhit rate [95 % interval]; near: within 0.5 s of the right place; far: the right track elsewhere"
+    )
 
 
 def _cell(row: pd.Series) -> str:
