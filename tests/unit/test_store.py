@@ -300,3 +300,30 @@ def test_an_index_is_kept_and_grows_without_training_where_it_pays(db, monkeypat
     content = (db / "current" / "index.faiss").read_bytes()
     (db / "current" / "index.faiss").write_bytes(content[:-1] + b"x")
     assert any("index.faiss" in problem for problem in store.verify(db))
+
+
+def test_the_threads_asked_for_train_and_fill_the_index_and_calibrate(db, monkeypatch, tmp_path, melody):
+    from nmfp.search import index as nn
+
+    asked = []
+
+    def noted(name, function):
+        def call(*arguments, **options):
+            asked.append((name, options["threads"]))
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(nn, "resolve_factory", lambda factory, rows, dimension: "HNSW8")
+    for name in ("train", "fill"):
+        monkeypatch.setattr(nn, name, noted(name, getattr(nn, name)))
+    finished = []
+    for n in range(2):
+        new = [song(tmp_path, f"{n}.wav", melody, 20 + n)]
+        store.add(
+            db, new, "openvino", 3, lambda folder: finished.append(background.calibrate_files(folder, 3))
+        )
+    assert asked == [("train", 3), ("fill", 3), ("fill", 3)] and len(finished) == 2
+    store.remove(db, ["music/0.wav"])
+    store.compact(db, 3)
+    assert asked[3:] == [("train", 3), ("fill", 3)]

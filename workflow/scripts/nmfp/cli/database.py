@@ -7,7 +7,7 @@ from pathlib import Path
 from nmfp.cli.inputs import INPUTS_HELP, expand
 from nmfp.cli.messages import clock, complain, printable, say, set_up_logging
 from nmfp.cli.models import add_model_option, find_model
-from nmfp.cli.options import DATABASE_HELP, add_common, add_engine, new_command
+from nmfp.cli.options import DATABASE_HELP, add_common, add_engine, add_threads, new_command
 from nmfp.cli.status import FAILED, OK, UsageError
 from nmfp.errors import NmfpError
 
@@ -95,6 +95,7 @@ def add_parser(commands) -> None:
         "  nmfp database compact songs.db\n",
     )
     compact.add_argument("database", help="a folder made by `nmfp database create`")
+    add_threads(compact.add_argument_group("computing"))
     calibrate = new_command(
         actions,
         "calibrate",
@@ -144,7 +145,7 @@ def _add(arguments, inputs) -> int:
     def calibrate(folder):
         from nmfp.identification.background import calibrate_files
 
-        calibrate_files(folder)
+        calibrate_files(folder, arguments.threads)
 
     result = store.add(arguments.database, inputs, arguments.engine, arguments.threads, calibrate)
     for name, reason in result.failed.itertuples(index=False):
@@ -190,7 +191,7 @@ def run_compact(arguments) -> int:
     _insist_on_store(arguments.database)
     from nmfp.identification import store
 
-    rows = store.compact(arguments.database)
+    rows = store.compact(arguments.database, arguments.threads)
     if not arguments.quiet:
         say(f"{printable(arguments.database)}: {rows} fingerprints of removed tracks are gone")
     return OK
@@ -244,7 +245,11 @@ def _calibrate_by_own_tracks(arguments) -> int:
             f"{arguments.database} holds fewer than two tracks, which cannot be compared with each other; name recordings "
             "that are not in it."
         )
-    store.replace_beside(arguments.database, background.NAME, background.calibrate_files)
+
+    def write(folder):
+        background.calibrate_files(folder, arguments.threads)
+
+    store.replace_beside(arguments.database, background.NAME, write)
     if not arguments.quiet and (store.resolve(arguments.database) / background.NAME).exists():
         say(f"{printable(arguments.database)}: calibrated by its own tracks")
     return OK

@@ -54,6 +54,11 @@ def add_engine(command: argparse.ArgumentParser) -> None:
         default="auto",
         help="what runs the network; auto is keras on a GPU and openvino on a CPU (default: auto)",
     )
+    add_threads(group)
+
+
+def add_threads(group) -> None:
+    """--threads."""
     group.add_argument("--threads", type=positive, metavar="N", help="CPU threads to use (default: all)")
 
 

@@ -27,15 +27,19 @@ SAME_MUSIC = 0.9
 SEED = 27
 
 
-def calibrate_files(folder: Path) -> None:
+def calibrate_files(folder: Path, threads: int | None = None) -> None:
     """Write calibration.json into a folder of database files, with the database as its own background.
 
     Nothing is written where its tracks cannot tell what is not in it.
+
+    Args:
+        threads: CPU threads that search, by default all.
     """
     opened = open_fingerprints(folder)
     if (opened.tracks["row_end"] > opened.tracks["row_start"]).sum() < 2:
         return  # nothing to compare with
     database = open_files(folder)
+    database.threads = threads or database.threads
     scores, tracks = scores_of_own_tracks(database)
     same = scores[:, -1] >= SAME_MUSIC
     if same.all():

@@ -213,7 +213,7 @@ def add(
             if old is not None and (new.table["status"] != "ok").all():
                 _note_failures(folder, old, before, new.table)
             else:
-                _write_generation(folder, old, before, new, finish)
+                _write_generation(folder, old, before, new, threads, finish)
         shutil.rmtree(folder / "work", ignore_errors=True)
     table = before[:0] if new is None else new.table
     good = table["id"][table["status"] == "ok"]
@@ -292,7 +292,12 @@ _PARTITION_SUFFIXES = {"fingerprints": ".npy", "silent": ".silent.npy", "table":
 
 
 def _write_generation(
-    folder: Path, old: Fingerprints | None, before: pd.DataFrame, new: Partition, finish: Callable | None
+    folder: Path,
+    old: Fingerprints | None,
+    before: pd.DataFrame,
+    new: Partition,
+    threads: int | None,
+    finish: Callable | None,
 ) -> None:
     """Old rows and new ones become the next generation, which then is the current one."""
     partitions = [new]
@@ -317,7 +322,7 @@ def _write_generation(
         outputs = {name: part / file for name, file in FILES.items()}
         info = merge(partitions, join_tables(partitions, None), outputs, folder / "work" / "merge", described)
         _write_removed_rows(part, info)
-        _index(part, old)
+        _index(part, old, threads)
         if finish:
             finish(part)
 
@@ -396,8 +401,13 @@ def replace_beside(folder: str | Path, name: str, write: Callable[[Path], None])
             write(part)
 
 
-def compact(folder: str | Path) -> int:
-    """Rewrite the files without the rows of removed tracks; returns how many rows went."""
+def compact(folder: str | Path, threads: int | None = None) -> int:
+    """Rewrite the files without the rows of removed tracks; returns how many rows went.
+
+    Args:
+        folder: a store.
+        threads: CPU threads that train and fill its index, by default all.
+    """
     folder = Path(folder)
     with writer(folder):
         old = open_store(folder)
@@ -417,7 +427,7 @@ def compact(folder: str | Path) -> int:
             _link(old, part, "failures.csv", "calibration.json")
             info = {**old.info, "rows": len(rows), "sha256": sha256, "removed_rows": 0}
             write_json(part / "database.json", {**info, "partitions": []})
-            _index(part, None)
+            _index(part, None, threads)
         return gone
 
 
@@ -440,7 +450,7 @@ def _copy_rows(vectors: np.ndarray, rows: np.ndarray, path: Path) -> str:
     return state.hexdigest()
 
 
-def _index(part: Path, old: Fingerprints | None) -> None:
+def _index(part: Path, old: Fingerprints | None, threads: int | None) -> None:
     """An index where exact search would be slow: the old one's quantisers while it has grown less than fourfold."""
     from nmfp.search import index as nn
 
@@ -449,7 +459,7 @@ def _index(part: Path, old: Fingerprints | None) -> None:
     if nn.resolve_factory("auto", rows, dimension) == "Flat":
         return
     described = nn.describe("auto", "", database.info)
-    threads = len(os.sched_getaffinity(0))
+    threads = threads or len(os.sched_getaffinity(0))
     before = old.folder / "index.faiss" if old is not None else None
     if before is not None and before.exists():
         filled, info = nn.read(
