@@ -13,6 +13,7 @@ output, which stays until its successor takes its name.
 import os
 from pathlib import Path
 
+from nmfp.datasets.partitions import in_order
 from nmfp.files import sha256_file
 
 # for envs/*.post-deploy.sh, which Snakemake runs from a copy in another folder
@@ -53,13 +54,13 @@ def batch_lists(wildcards):
     folder = checkpoints.partition_files.get(
         collection=wildcards.collection
     ).output.lists
-    return sorted(glob_wildcards(f"{folder}/{{n}}.csv").n)
+    return in_order(glob_wildcards(f"{folder}/{{n,[0-9]+}}.csv").n)
 
 
 def partition_lists(corpus):
     """The lists of tracks that are degraded or fingerprinted together, one job each."""
     folder = checkpoints.partition_tracks.get(corpus=corpus).output.lists
-    return sorted(glob_wildcards(f"{folder}/{{n}}.csv").n)
+    return in_order(glob_wildcards(f"{folder}/{{n,[0-9]+}}.csv").n)
 
 
 def fingerprint_partitions(suffix):

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nmfp.datasets.partitions import assign, read_list, write_lists
+from nmfp.datasets.partitions import assign, in_order, read_list, read_registry, write_lists
 from nmfp.errors import NmfpError
 
 IDS = st.text(min_size=1, max_size=3)
@@ -56,6 +56,15 @@ def test_written_lists_keep_their_bytes_when_tracks_come_and_go(tmp_path):
     registered = pd.read_csv(registry, dtype={"partition": str}).set_index("id")
     assert registered.loc["a", "present"] == 0 and registered.loc["x", "present"] == 1
     assert registered.loc["q", "partition"] == "0005"
+
+
+def test_lists_beyond_9999_are_remembered_in_order(tmp_path):
+    names = [f"{n:05d}" for n in range(10_050)]
+    rows = [(item, "", f"{n + 1:04d}", 1, 1) for n, item in enumerate(names)]
+    columns = ["id", "content", "partition", "present", "size"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "registry.csv", index=False)
+    assert read_registry(tmp_path / "registry.csv", 1) == [[(item, "")] for item in names]
+    assert in_order(["10000", "0002", "9999", "0010"]) == ["0002", "0010", "9999", "10000"]
 
 
 def test_another_size_starts_again(tmp_path):

@@ -41,6 +41,11 @@ def name(number: int) -> str:
     return f"{number + 1:04d}"
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of lists by their numbers: 9999 comes before 10000, though not as text."""
+    return sorted(names, key=int)
+
+
 def read_list(path: str | Path, table: pd.DataFrame | None = None) -> list[str]:
     """The ids of a list, tombstones included.
 
@@ -109,5 +114,5 @@ def read_registry(path: str | Path, size: int) -> list[list[tuple[str, str]]]:
     registry = read_csv(path, ["id", "partition", "size"], text=("id", "content", "partition"))
     if "content" not in registry or (registry["size"] != size).any():
         return []
-    groups = registry.groupby("partition", sort=True)[["id", "content"]]
-    return [list(items.itertuples(index=False, name=None)) for _, items in groups]
+    lists = dict(iter(registry.groupby("partition")[["id", "content"]]))
+    return [list(lists[name].itertuples(index=False, name=None)) for name in in_order(lists)]
