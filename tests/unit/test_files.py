@@ -31,6 +31,18 @@ def test_atomic_keeps_the_suffix_and_the_usual_permissions(tmp_path):
     assert (tmp_path / "deep" / "a.wav").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+def test_atomic_leaves_the_umask_of_the_process_alone(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            # even for a moment: files that other threads make meanwhile would be writable by all
+            patch.setattr(os, "umask", lambda mask: pytest.fail(f"the umask was set to {mask:o}"))
+            files.write_text(tmp_path / "table.csv", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "table.csv").stat().st_mode & 0o777 == 0o640
+
+
 def test_names_that_look_like_numbers_or_missing_values_stay_text(tmp_path):
     table = pd.DataFrame({"id": ["000123", "NA", 'a "quoted",\nname', "ünïcode"], "samples": [1, 2, 3, 4]})
     files.write_csv(tmp_path / "t.csv", table)
