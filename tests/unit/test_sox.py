@@ -1,6 +1,8 @@
 """The conversion to the paper's 8 kHz WAVs."""
 
 import os
+import threading
+import time
 
 import av
 import numpy as np
@@ -189,6 +191,23 @@ def test_a_sox_that_hangs_is_ended(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.wav", tone(), 44100)
     monkeypatch.setenv("PATH", fake_sox(tmp_path / "bin", "exec sleep 60"))
     monkeypatch.setattr(sox, "TIMEOUT_SECONDS", 0.3)
+    with pytest.raises(AudioError, match="did not finish"):
+        sox.convert_with_sox(tmp_path / "a.wav", tmp_path / "b.wav")
+
+
+def test_a_sox_that_was_ended_is_not_taken_for_one_that_failed(tmp_path, monkeypatch):
+    """Its guard may still be on its way when the process is gone: the file must not be decoded once more."""
+
+    class SlowToEnd(threading.Timer):
+        def run(self):
+            super().run()
+            time.sleep(1)
+
+    soundfile.write(tmp_path / "a.wav", tone(), 44100)
+    monkeypatch.setenv("PATH", fake_sox(tmp_path / "bin", "exec sleep 60"))
+    monkeypatch.setattr(sox, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(sox.threading, "Timer", SlowToEnd)
+    monkeypatch.setattr(sox.decoder, "decode", lambda path: pytest.fail("decoded again"))
     with pytest.raises(AudioError, match="did not finish"):
         sox.convert_with_sox(tmp_path / "a.wav", tmp_path / "b.wav")
 

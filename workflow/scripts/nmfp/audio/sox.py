@@ -132,7 +132,13 @@ def _sox(source: str | Path, form: list[str], target: Path, channel: int | None)
             stderr=said,
         )
         limit = TIMEOUT_SECONDS + TIMEOUT_SECONDS_PER_MB * Path(source).stat().st_size / 2**20
-        guard = threading.Timer(limit, process.kill)
+        expired = threading.Event()
+
+        def stop():
+            expired.set()  # before the end that it is the reason of
+            process.kill()
+
+        guard = threading.Timer(limit, stop)
         guard.start()
         try:
             result["stdin"] = process.stdin
@@ -146,11 +152,10 @@ def _sox(source: str | Path, form: list[str], target: Path, channel: int | None)
             process.wait()
             raise
         finally:
-            timed_out = not guard.is_alive()
             guard.cancel()
         said.seek(0)
         message = said.read().decode(errors="replace")
-    if timed_out:
+    if process.returncode and expired.is_set():
         raise AudioError(source, f"SoX did not finish in {limit:.0f} s")
     if process.returncode:
         if re.search(r"no handler for .*mp3", message):
