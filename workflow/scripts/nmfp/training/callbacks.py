@@ -78,7 +78,7 @@ class Keep(keras.callbacks.Callback):
     Args:
         folder: of this run; holds checkpoint.npz, history.csv and best.weights.h5 with best.txt.
         history: rows of epochs already done.
-        rate_of: finished steps -> learning rate.
+        rate_of: finished epochs -> learning rate of the next step.
         segments: network inputs in an epoch.
         save_best: writes the present weights to a path.
     """
