@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from nmfp import settings
 from nmfp.errors import NmfpError
 from nmfp.files import digest
 
@@ -135,6 +136,10 @@ def load_model(name: str, schema: dict, folder: Path) -> dict:
         raise ConfigError(f"models: {name!r} has no file config/models/{name}.yaml; there are {known}.")
     model = fill_defaults(_load_yaml(path) or {}, schema)
     _check(model, schema, f"config/models/{name}.yaml")
+    try:
+        settings.check(model)
+    except NmfpError as error:
+        raise ConfigError(f"config/models/{name}.yaml: {error}") from None
     return _in_order(model)
 
 

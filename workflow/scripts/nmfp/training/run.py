@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pandas as pd
 
+from nmfp import settings
 from nmfp.degradation.graph import Degrader, response_spectra
 from nmfp.files import digest, write_csv
 from nmfp.model import fingerprinter
-from nmfp.training import callbacks, checkpoint, data, draws, optimizers, settings
+from nmfp.training import callbacks, checkpoint, data, draws, optimizers
 from nmfp.training.batches import Batches
 from nmfp.training.resident import Places, fits_on_device
 from nmfp.training.step import Contrast, Listener

@@ -1,5 +1,4 @@
-"""What a model configuration must satisfy beyond its schema. No Keras here: the Snakefile asks at parse
-time."""
+"""What a model configuration must satisfy beyond its schema; asked when a configuration is read, and in training."""
 
 from nmfp.errors import NmfpError
 from nmfp.segments import SEGMENT_SAMPLES, seconds_to_samples

@@ -3,9 +3,9 @@
 import jsonschema
 import pytest
 import yaml
-from nmfp.config import CONFIG, SCHEMAS
+from nmfp import settings
+from nmfp.config import CONFIG, SCHEMAS, ConfigError, load_models
 from nmfp.errors import NmfpError
-from nmfp.training import settings
 from training_world import model_config
 
 SHIPPED = sorted(path.stem for path in (CONFIG / "models").glob("*.yaml"))
@@ -74,6 +74,13 @@ def test_senseless_configurations_are_refused(sections, sentence):
         settings.check(model_config(**sections))
 
 
+@pytest.mark.parametrize("name", ["dcl", "kcl", "alignment_uniformity"])
+def test_a_senseless_model_is_refused_when_the_configuration_is_read(tmp_path, name):
+    (tmp_path / "mine.yaml").write_text(f"loss: {{name: {name}}}\nbatch: {{positives: 2}}\n")
+    with pytest.raises(ConfigError, match=f"^config/models/mine.yaml: batch.positives is 2, .*{name}"):
+        load_models(["mine"], tmp_path)
+
+
 def test_more_anchors_than_chunks_are_refused():
     with pytest.raises(NmfpError, match="batch.anchors is 8, but there are only 7 training chunks"):
         settings.check(model_config(), n_chunks=7)
@@ -99,6 +106,6 @@ def test_settings_need_no_keras():
     import subprocess
     import sys
 
-    code = "import sys, nmfp.training.settings, nmfp.training.draws; sys.exit('keras' in sys.modules)"
+    code = "import sys, nmfp.config, nmfp.training.draws; sys.exit('keras' in sys.modules)"
     path = str(CONFIG.parent / "workflow/scripts")
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, check=False).returncode == 0
