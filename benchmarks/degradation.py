@@ -38,13 +38,13 @@ def measure(track: Path, seconds: int, queries: int, room_seconds: float, out: P
     import numpy as np
     import pandas as pd
     from nmfp.datasets.journal import Journal
-    from nmfp.datasets.queries import VARIANTS, Recordings, Settings, make_queries
+    from nmfp.datasets.queries import VARIANTS, PackedRecordings, Settings, make_queries
 
     rng = np.random.default_rng(1)
     recordings = {}
     for name, length in (("noise", 30.0), ("room", room_seconds), ("microphone", 0.2)):
         samples = rng.standard_normal(int(length * RATE)) * np.exp(-5 * np.arange(int(length * RATE)) / RATE)
-        recordings[name] = Recordings((9000 * samples).astype(np.int16), [name], [0], [len(samples)])
+        recordings[name] = PackedRecordings((9000 * samples).astype(np.int16), [name], [0], [len(samples)])
     tracks = pd.DataFrame(
         {"id": ["track"], "path": [str(track)], "samples": [seconds * RATE], "sha256": ["any"]}
     )

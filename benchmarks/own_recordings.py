@@ -61,7 +61,7 @@ def cut_excerpts(work: Path, tracks: list[str], seconds: float, noises, rooms, s
             start = int(rng.integers(len(music) - samples))
             noise, room = noises[rng.integers(len(noises))], rooms[rng.integers(len(rooms))]
             snr = float(rng.uniform(*SNR_DB))
-            past = min(start, offline.past_samples(room))
+            past = min(start, offline.reverberation_samples(room))
             part = music[start - past : start + samples]
             kept = slice(past, None)
             behind = offline.take_noise(noise, int(rng.integers(len(noise))), past, len(part))

@@ -191,7 +191,7 @@ def make_steps(folder: Path, model: dict, threads: int):
 
     recordings = run.open_degradations(folder / "degradations", model["degradation"])
     batches = Batches(data.open_chunks(folder / "audio.npy", folder / "chunks.csv"), recordings, model, 0)
-    step = run.build_step(model, recordings, 0, run.on_device(model, batches))
+    step = run.build_step(model, recordings, 0, run.audio_places(model, batches))
     precision = optimizers.make_precision(model["precision"])
     optimizer = optimizers.make_optimizer(model["optimizer"], 100_000, precision)
     optimizer.build(step.network.trainable_variables)

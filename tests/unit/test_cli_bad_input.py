@@ -483,7 +483,10 @@ def press_ctrl_c(*_, **__):
         ("database compact songs.db", "nmfp.identification.store._copy_rows"),
         ("database calibrate songs.db", "nmfp.identification.background.write_background"),
         ("fingerprint MUSIC -o new -m model", "nmfp.extraction.folder.write_npy"),
-        ("identify MUSIC/b.wav clip.wav -d songs.db -o new.csv", "nmfp.identification.queries.identify"),
+        (
+            "identify MUSIC/b.wav clip.wav -d songs.db -o new.csv",
+            "nmfp.identification.identify_files.identify",
+        ),
         ("monitor MUSIC/a.wav -d songs.db -o new.csv", "nmfp.identification.stream.identify"),
     ],
 )

@@ -78,7 +78,7 @@ def test_a_window_with_enough_past_equals_the_whole_track(rng):
     room, microphone = rng.normal(size=3000), rng.normal(size=700)
     kept = slice(20000, 30000)
     whole = offline.degrade(music, noise, 4.0, room, microphone, kept)
-    start = kept.start - offline.past_samples(room, microphone)
+    start = kept.start - offline.reverberation_samples(room, microphone)
     window = slice(start, kept.stop)
     inside = slice(kept.start - start, None)
     part = offline.degrade(music[window], noise[window], 4.0, room, microphone, inside)
@@ -91,5 +91,5 @@ def test_a_window_with_enough_past_equals_the_whole_track(rng):
 
 
 def test_switched_off_responses_need_no_past():
-    assert offline.past_samples(None, None) == 0
-    assert offline.past_samples(np.ones(5), None) == 4
+    assert offline.reverberation_samples(None, None) == 0
+    assert offline.reverberation_samples(np.ones(5), None) == 4

@@ -184,7 +184,7 @@ def vectors(n: int, seed: int = 0) -> np.ndarray:
 
 
 def write_units(folder: Path) -> None:
-    with progress.Progress(folder, 8) as done:
+    with progress.WorkLog(folder, 8) as done:
         done.add_part("a", vectors(5, 1), np.array([0, 1, 0, 0, 1], bool))
         done.add_part("b", vectors(3, 2), np.zeros(3, bool))
         done.add_part("a", vectors(2, 3), np.ones(2, bool))
@@ -195,14 +195,14 @@ def write_units(folder: Path) -> None:
         done.commit()
 
 
-def read_unit(done: progress.Progress, name: str) -> tuple[np.ndarray, list[bool]]:
+def read_unit(done: progress.WorkLog, name: str) -> tuple[np.ndarray, list[bool]]:
     parts = list(done.read(done.units[name]))
     return np.concatenate([v for v, _ in parts]), np.concatenate([s for _, s in parts]).tolist()
 
 
 def test_log_gives_back_what_was_finished(tmp_path):
     write_units(tmp_path)
-    with progress.Progress(tmp_path, 8) as done:
+    with progress.WorkLog(tmp_path, 8) as done:
         assert sorted(done.units) == ["a", "b", "c"]
         found, flags = read_unit(done, "a")
         assert np.array_equal(found, np.concatenate([vectors(5, 1), vectors(2, 3)]))
@@ -215,7 +215,7 @@ def test_log_gives_back_what_was_finished(tmp_path):
         done.add_part("d", vectors(4, 5), np.zeros(4, bool))  # computed again from its start
         done.finish("d", 20_000)
         done.commit()
-    with progress.Progress(tmp_path, 8) as done:
+    with progress.WorkLog(tmp_path, 8) as done:
         assert np.array_equal(read_unit(done, "d")[0], vectors(4, 5))
         assert np.array_equal(read_unit(done, "b")[0], vectors(3, 2))
 
@@ -229,7 +229,7 @@ def test_torn_line_is_as_if_it_had_never_been(tmp_path):
         (tmp_path / "log.jsonl").write_bytes(log[:cut])
         (tmp_path / "rows.bin").write_bytes(rows)
         whole = [json.loads(line) for line in lines[: log[:cut].count(b"\n")]]
-        with progress.Progress(tmp_path, 8) as done:
+        with progress.WorkLog(tmp_path, 8) as done:
             assert sorted(done.units) == sorted(line["unit"] for line in whole if "end" in line)
 
 
@@ -256,7 +256,7 @@ def test_damaged_rows_are_computed_again(tmp_path, damage, caplog):
     rows.write_bytes(data)
     if damage == "missing":
         rows.unlink()
-    with progress.Progress(tmp_path, 8) as done:
+    with progress.WorkLog(tmp_path, 8) as done:
         assert "b" not in done.units and "c" in done.units
         assert ("a" in done.units) == (damage in ("flip", "nan"))
     assert "damaged" in caplog.text
@@ -302,7 +302,7 @@ def outputs(folder: Path, n: str = "0001") -> dict[str, Path]:
 
 def run(corpus: Path, out: Path, engine, processes: int = 1) -> pd.DataFrame:
     tracks = partition.read_partition_tracks(corpus / "tracks.csv", corpus / "0001.csv")
-    with progress.Progress(out / "work", engine.dimension) as done:
+    with progress.WorkLog(out / "work", engine.dimension) as done:
         partition.fingerprint_tracks(tracks, engine, done, processes)
         return partition.write_partition(outputs(out), tracks, done, {"model": "m"})
 
@@ -404,7 +404,7 @@ def test_full_disk_leaves_no_half_written_partition(corpus, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     tracks = partition.read_partition_tracks(corpus / "tracks.csv", corpus / "0001.csv")
-    with progress.Progress(tmp_path / "out" / "work", 8) as done:
+    with progress.WorkLog(tmp_path / "out" / "work", 8) as done:
         monkeypatch.setattr("nmfp.files.os.fsync", full)
         with pytest.raises(NmfpError, match="free space and run again"):
             partition.write_partition(outputs(tmp_path / "out"), tracks, done, {"model": "m"})

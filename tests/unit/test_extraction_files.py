@@ -83,7 +83,7 @@ def test_every_format_gives_the_fingerprints_of_the_same_music(tmp_path, small_m
     paths = [str(tmp_path / name) for name in names]
     tracks = pd.DataFrame({"id": names, "path": paths, "samples": 0, "sha256": names})
     engine = open_engine(small_model, "openvino", threads=1)
-    with progress.Progress(tmp_path / "work", engine.dimension) as done:
+    with progress.WorkLog(tmp_path / "work", engine.dimension) as done:
         partition.fingerprint_tracks(tracks, engine, done)
         units = {row.id: done.units[partition.unit_name(row)] for row in tracks.itertuples()}
         vectors = {n: np.concatenate([v for v, _ in done.read(u)]) for n, u in units.items() if u.parts}
@@ -111,7 +111,7 @@ class Engine:
     def __call__(self, segments):
         return np.eye(1, 128, dtype=np.float32).repeat(len(segments), axis=0)
 tracks = pd.DataFrame({"id": ["a"], "path": [sys.argv[2]], "samples": [int(sys.argv[3])], "sha256": ["0"]})
-with progress.Progress(sys.argv[4], 128) as done:
+with progress.WorkLog(sys.argv[4], 128) as done:
     partition.fingerprint_tracks(tracks, Engine(), done)
     (unit,) = done.units.values()
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

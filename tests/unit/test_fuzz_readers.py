@@ -17,8 +17,8 @@ from nmfp.files import write_csv, write_json, write_npy
 from nmfp.identification import store
 from nmfp.identification.background import write_background
 from nmfp.identification.decision import open_decision
+from nmfp.identification.open_reference import from_index
 from nmfp.identification.reference import open_reference
-from nmfp.identification.sources import from_index
 from nmfp.model import openvino_graph
 from nmfp.model.engines import open_engine
 from nmfp.model.folder import read_model

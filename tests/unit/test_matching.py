@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matching_oracle import oracle
-from nmfp.search.matching import SCORE_STEPS, Bounds, Overhang, cut_windows, match
+from nmfp.search.matching import SCORE_STEPS, Bounds, Overhang, match, sequence_windows
 
 
 def assert_equal(found, expected):
@@ -150,7 +150,7 @@ def test_half_precision_and_memmap_databases(tmp_path):
 
 
 def test_starts_leave_room_for_the_longest_length():
-    windows = cut_windows(np.array([0, 59, 60, 60, 70]), np.array([1, 3, 5, 9, 19]), 7)
+    windows = sequence_windows(np.array([0, 59, 60, 60, 70]), np.array([1, 3, 5, 9, 19]), 7)
     assert windows.start[windows.query == 0].tolist() == [0, 7, 14, 21, 28, 35]
     assert windows.start[windows.query == 1].tolist() == [0]
     assert not (windows.query == 2).any()
@@ -162,7 +162,7 @@ def test_starts_leave_room_for_the_longest_length():
 
 def test_a_paper_query_gives_sixty_thousand_sequences_per_length():
     query_rows = np.arange(10_001) * 59
-    assert len(cut_windows(query_rows, np.array([1, 3, 5, 9, 19]), 7).query) == 60_000
+    assert len(sequence_windows(query_rows, np.array([1, 3, 5, 9, 19]), 7).query) == 60_000
 
 
 @pytest.mark.parametrize("silent_query", [True, False])

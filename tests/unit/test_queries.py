@@ -8,7 +8,7 @@ import pytest
 from nmfp.audio.wav import read_wav, to_float, write_wav
 from nmfp.datasets import queries
 from nmfp.datasets.journal import Journal
-from nmfp.datasets.queries import VARIANTS, Recordings, Settings
+from nmfp.datasets.queries import VARIANTS, PackedRecordings, Settings
 from nmfp.degradation.offline import Levels, degrade, take_noise
 from nmfp.errors import NmfpError
 
@@ -23,7 +23,9 @@ def noise(seed, samples):
 def packed(*recordings):
     lengths = [len(r) for r in recordings]
     starts = np.cumsum([0, *lengths[:-1]]).tolist()
-    return Recordings(np.concatenate(recordings), [f"r{k}.wav" for k in range(len(lengths))], starts, lengths)
+    return PackedRecordings(
+        np.concatenate(recordings), [f"r{k}.wav" for k in range(len(lengths))], starts, lengths
+    )
 
 
 @pytest.fixture
@@ -243,9 +245,9 @@ def test_a_track_shorter_than_its_row_is_an_error(tracks, recordings, tmp_path):
 def test_recordings_that_do_not_belong_together_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(100, np.int16))
     (tmp_path / "a.csv").write_text("id,start_sample,samples\nx,0,60\ny,60,40\n")
-    assert len(queries.open_recordings(tmp_path / "a.npy", tmp_path / "a.csv").get(1)) == 40
+    assert len(queries.open_packed(tmp_path / "a.npy", tmp_path / "a.csv").get(1)) == 40
     (tmp_path / "a.csv").write_text("id,start_sample,samples\nx,0,60\n")
     with pytest.raises(NmfpError, match="do not belong together"):
-        queries.open_recordings(tmp_path / "a.npy", tmp_path / "a.csv")
+        queries.open_packed(tmp_path / "a.npy", tmp_path / "a.csv")
     with pytest.raises(NmfpError, match=r"b\.npy cannot be read"):
-        queries.open_recordings(tmp_path / "b.npy", tmp_path / "a.csv")
+        queries.open_packed(tmp_path / "b.npy", tmp_path / "a.csv")

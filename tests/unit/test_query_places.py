@@ -1,7 +1,7 @@
 """A second set of degradations is applied to the same places of the same tracks."""
 
 import numpy as np
-from nmfp.datasets.queries import Recordings, Settings, draw_query
+from nmfp.datasets.queries import PackedRecordings, Settings, draw_query
 
 SETTINGS = Settings(
     27,
@@ -15,7 +15,7 @@ SETTINGS = Settings(
 def recordings(prefix, lengths):
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).tolist()
     ids = [f"{prefix}{i}" for i in range(len(lengths))]
-    return Recordings(np.zeros(sum(lengths), np.int16), ids, starts, lengths)
+    return PackedRecordings(np.zeros(sum(lengths), np.int16), ids, starts, lengths)
 
 
 def test_places_do_not_depend_on_the_degradations():

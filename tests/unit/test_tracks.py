@@ -25,7 +25,7 @@ def files(*names, **reasons):
 
 
 def converted(path, *rows):
-    write_csv(path, pd.DataFrame(rows, columns=tracks.TRACK_COLUMNS))
+    write_csv(path, pd.DataFrame(rows, columns=tracks.AUDIO_COLUMNS))
     return path
 
 
@@ -83,7 +83,7 @@ def fates(ok, failed, excluded=0):
         row(f"bad{k}.mp3", "failed", "empty file") for k in range(failed)
     ]
     rows += [row(f"out{k}", "excluded", "duplicate of x") for k in range(excluded)]
-    return pd.DataFrame(rows, columns=tracks.TRACK_COLUMNS)
+    return pd.DataFrame(rows, columns=tracks.AUDIO_COLUMNS)
 
 
 @pytest.mark.parametrize(

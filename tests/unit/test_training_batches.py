@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 from nmfp.errors import NmfpError
-from nmfp.training import data, draws, resident, run
+from nmfp.training import data, device_audio, draws, run
 from nmfp.training.batches import Batches
 from training_world import model_config, write_chunks, write_recordings, write_world
 
@@ -120,7 +120,7 @@ def test_windows_cut_on_the_device_are_the_same(world, past):
     """Every window at random places, at the very start, and of noise that is repeated."""
     host = make_batches(world, degradation={"past_context_seconds": past})
     device = make_batches(world, degradation={"past_context_seconds": past})
-    audio = {name: resident.Resident(places) for name, places in device.keep_on_device().items()}
+    audio = {name: device_audio.DeviceAudio(places) for name, places in device.keep_on_device().items()}
     for step in range(20):
         drawn = host.draw(0, step, np.random.default_rng(step).permutation(host.grid.size)[:4])
         drawn.positive_start[0] = drawn.positive_chunk[0] = 0

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 from nmfp.errors import NmfpError
+from nmfp.identification.open_reference import from_index
 from nmfp.identification.reference import open_reference
-from nmfp.identification.sources import from_index
 from search_world import build_index, write_world
 
 

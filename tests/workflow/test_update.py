@@ -14,7 +14,7 @@ import yaml
 from nmfp.audio.wav import read_wav, write_wav
 from nmfp.cli.inputs import expand
 from nmfp.files import generator, read_json
-from nmfp.identification.queries import identify_files
+from nmfp.identification.identify_files import identify_files
 from nmfp.identification.session import Session
 from small_corpus import noisy_tones
 from workflow_runs import Run, snakemake

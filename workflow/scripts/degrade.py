@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nmfp.datasets.journal import Journal
 from nmfp.datasets.partitions import read_list
-from nmfp.datasets.queries import VARIANTS, Settings, make_queries, open_recordings
+from nmfp.datasets.queries import VARIANTS, Settings, make_queries, open_packed
 from nmfp.files import digest, read_csv, script_log, sha256_file, write_csv
 from nmfp.segments import seconds_to_samples
 
@@ -29,7 +29,7 @@ def main(snakemake):
         rows = make_queries(
             tracks,
             {v: Path(params.data) / f"{wildcards.query_set}_{v}" / "audio" for v in VARIANTS},
-            {name: open_recordings(inputs[name], inputs[f"{name}_table"]) for name in DEGRADATIONS},
+            {name: open_packed(inputs[name], inputs[f"{name}_table"]) for name in DEGRADATIONS},
             settings,
             Journal(Path(snakemake.output.table).with_suffix(".done.jsonl"), key),
             snakemake.threads,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nmfp.database.fingerprints import full_disk_explained
 from nmfp.extraction.partition import fingerprint_tracks, read_partition_tracks, work_key, write_partition
-from nmfp.extraction.progress import Progress
+from nmfp.extraction.progress import WorkLog
 from nmfp.files import script_log, sole_writer
 from nmfp.model.devices import claim, requested
 from nmfp.model.engines import open_engine
@@ -34,7 +34,7 @@ def main(snakemake):
         key = work_key(model_digest, engine, HOP_SAMPLES, snakemake.params.version)
         info = {"model": snakemake.wildcards.model, "model_digest": model_digest, "hop_samples": HOP_SAMPLES}
         outputs = {name: Path(snakemake.output[name]) for name in ("fingerprints", "silent", "table", "info")}
-        with Progress(work / key, engine.dimension) as done:
+        with WorkLog(work / key, engine.dimension) as done:
             fingerprint_tracks(tracks, engine, done, processes)
             table = write_partition(outputs, tracks, done, info)
         for track in table[table["status"] != "ok"].itertuples():

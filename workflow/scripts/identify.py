@@ -12,7 +12,7 @@ log = logging.getLogger("nmfp")
 def main(snakemake):
     """Contract: rules/identify.smk."""
     with script_log(snakemake.log[0]):
-        from nmfp.identification.queries import identify_files
+        from nmfp.identification.identify_files import identify_files
         from nmfp.identification.session import Session
 
         params = snakemake.params

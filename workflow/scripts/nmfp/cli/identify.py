@@ -57,7 +57,7 @@ def run(arguments) -> int:
     if not queries:
         raise UsageError("there is nothing to identify: the list is empty.")
     from nmfp.cli.results import open_writer
-    from nmfp.identification.queries import identify_files
+    from nmfp.identification.identify_files import identify_files
     from nmfp.identification.session import Session
 
     with Session(arguments.database, model, arguments.engine, arguments.threads) as session:

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from nmfp.cli.messages import clock, printable
 from nmfp.errors import NmfpError
-from nmfp.identification.queries import HOP_SECONDS, Result
+from nmfp.identification.identify_files import HOP_SECONDS, Result
 
 # The first five are those of the specification.
 COLUMNS = [

@@ -50,9 +50,9 @@ def run(arguments) -> int:
     from nmfp.cli.results import open_writer
     from nmfp.errors import NmfpError
     from nmfp.extraction.folder import npy_files, read_fingerprints
-    from nmfp.identification import sources
+    from nmfp.identification import open_reference
+    from nmfp.identification.identify_files import Result, Row
     from nmfp.identification.places import identify
-    from nmfp.identification.queries import Result, Row
 
     query = Path(arguments.query)
     if not query.exists():
@@ -62,11 +62,11 @@ def run(arguments) -> int:
         raise UsageError(f"{printable(arguments.query)} holds no .npy files; `nmfp fingerprint` makes them.")
     dimension = None if not arguments.database_memmap else read_fingerprints(queries[0])[0].shape[1]
     if arguments.database_embeddings:
-        reference = sources.from_folder(arguments.database_embeddings)
+        reference = open_reference.from_folder(arguments.database_embeddings)
     elif arguments.database_memmap:
-        reference = sources.from_memmap(arguments.database_memmap, dimension)
+        reference = open_reference.from_memmap(arguments.database_memmap, dimension)
     else:
-        reference = sources.from_index(arguments.database_index)
+        reference = open_reference.from_index(arguments.database_index)
     _insist_on_one_model(query, reference)
     output = Path(arguments.output)
     if output.exists() and not output.is_dir():

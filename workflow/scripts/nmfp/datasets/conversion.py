@@ -10,7 +10,7 @@ import pandas as pd
 
 from nmfp.audio.decoder import AudioError, read_header
 from nmfp.audio.sox import convert_with_sox
-from nmfp.datasets.columns import TRACK_COLUMNS
+from nmfp.datasets.columns import AUDIO_COLUMNS
 from nmfp.datasets.journal import Journal
 from nmfp.errors import NmfpError
 from nmfp.files import digest, progress, sha256_file
@@ -33,7 +33,7 @@ def convert_batch(
         split_channels: one mono file a channel (responses) instead of their average.
 
     Returns:
-        Columns `TRACK_COLUMNS`, in the order of `files` whatever the number of threads.
+        Columns `AUDIO_COLUMNS`, in the order of `files` whatever the number of threads.
 
     Raises:
         NmfpError: SoX is missing or the disk is full; broken audio is a row instead.
@@ -59,7 +59,7 @@ def convert_batch(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return pd.DataFrame([row for name in files["id"] for row in rows[name]], columns=TRACK_COLUMNS)
+    return pd.DataFrame([row for name in files["id"] for row in rows[name]], columns=AUDIO_COLUMNS)
 
 
 def wav_path(folder: Path, name: str) -> Path:

@@ -20,14 +20,14 @@ from nmfp.datasets.columns import PROVENANCE_COLUMNS
 from nmfp.datasets.conversion import wav_path
 from nmfp.datasets.journal import Journal
 from nmfp.degradation.draw import Cut, Degradation, draw_cut, draw_degradation
-from nmfp.degradation.offline import Levels, degrade, looped_rms, past_samples, rms, take_noise
+from nmfp.degradation.offline import Levels, degrade, looped_rms, reverberation_samples, rms, take_noise
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_csv, sha256_file
 
 VARIANTS = ["clean", "clean_shifted", "degraded", "degraded_shifted"]
 
 
-class Recordings(NamedTuple):
+class PackedRecordings(NamedTuple):
     """Recordings one after another in a memmap, and where each starts: ids, first samples, lengths."""
 
     samples: np.ndarray
@@ -50,7 +50,7 @@ class Settings(NamedTuple):
     degradation: dict
 
 
-def open_recordings(audio: str | Path, table: str | Path) -> Recordings:
+def open_packed(audio: str | Path, table: str | Path) -> PackedRecordings:
     """Open packed recordings for reading.
 
     Raises:
@@ -63,11 +63,13 @@ def open_recordings(audio: str | Path, table: str | Path) -> Recordings:
         raise NmfpError(f"{audio} cannot be read ({error}); delete it and run again.") from None
     if samples.dtype != np.int16 or samples.ndim != 1 or len(samples) != rows["samples"].sum() or rows.empty:
         raise NmfpError(f"{audio} and {table} do not belong together; delete both and run again.")
-    return Recordings(samples, rows["id"].tolist(), rows["start_sample"].tolist(), rows["samples"].tolist())
+    return PackedRecordings(
+        samples, rows["id"].tolist(), rows["start_sample"].tolist(), rows["samples"].tolist()
+    )
 
 
 def draw_query(
-    name: str, number: int, samples: int, settings: Settings, recordings: dict[str, Recordings]
+    name: str, number: int, samples: int, settings: Settings, recordings: dict[str, PackedRecordings]
 ) -> tuple[Cut, Degradation]:
     """Excerpt and degradation number `number` of a track, from the seed and the track's id alone."""
     key = (settings.seed, "query", name, number)
@@ -89,7 +91,7 @@ def render(
     cut: Cut,
     length: int,
     degradation: Degradation,
-    recordings: dict[str, Recordings],
+    recordings: dict[str, PackedRecordings],
     whole: tuple[int, float] | None = None,
 ) -> tuple[dict[str, np.ndarray], Levels | None]:
     """The four variants of a query, int16 (length,) each, clean ones bit by bit as in the track.
@@ -109,7 +111,7 @@ def render(
         name: None if row is None else to_float(recordings[name].get(row))
         for name, row in (("room", degradation.room), ("microphone", degradation.microphone))
     }
-    start = max(0, first - past_samples(*responses.values()))
+    start = max(0, first - reverberation_samples(*responses.values()))
     window = read_wav(path, start, last)
     if len(window) != last - start:
         raise NmfpError(f"{path} is shorter than tracks.csv says; delete it and run again.")
@@ -138,7 +140,7 @@ def render(
 def make_queries(
     tracks: pd.DataFrame,
     folders: dict[str, Path],
-    recordings: dict[str, Recordings],
+    recordings: dict[str, PackedRecordings],
     settings: Settings,
     journal: Journal,
     threads: int,
@@ -211,7 +213,7 @@ def _make_query(
     return row
 
 
-def _id(recordings: Recordings, row: int | None) -> str:
+def _id(recordings: PackedRecordings, row: int | None) -> str:
     return "" if row is None else recordings.ids[row]
 
 

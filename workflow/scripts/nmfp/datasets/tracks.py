@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nmfp.datasets.columns import TRACK_COLUMNS
+from nmfp.datasets.columns import AUDIO_COLUMNS
 from nmfp.datasets.splits import file_id
 from nmfp.errors import NmfpError
 from nmfp.files import read_csv
@@ -19,7 +19,7 @@ ALWAYS_FORGIVEN = 3
 def gather(
     files: pd.DataFrame, tables: Sequence[str | Path], repeatable: frozenset[str] = frozenset()
 ) -> pd.DataFrame:
-    """All files of a collection with their fate, in the order of files.csv: TRACK_COLUMNS.
+    """All files of a collection with their fate, in the order of files.csv: AUDIO_COLUMNS.
 
     Files with a reason in files.csv are excluded; of several with the same bytes only the first stays.
 
@@ -32,7 +32,7 @@ def gather(
         NmfpError: a table is unreadable, or a file is in none of them.
     """
     text = ("id", "path", "reason", "role", "sha256", "status")
-    parts = [read_csv(table, TRACK_COLUMNS, text=text) for table in tables]
+    parts = [read_csv(table, AUDIO_COLUMNS, text=text) for table in tables]
     # a file that changed is listed again in a later batch: its row in the earlier one tells of what it was
     by_file: dict[str, pd.DataFrame] = {}
     for part in parts:
@@ -47,13 +47,13 @@ def gather(
             raise NmfpError(
                 f"The file {file.id!r} is in no converted table; delete the converted folder, run again."
             )
-        for row in by_file[file.id][TRACK_COLUMNS].itertuples(index=False):
+        for row in by_file[file.id][AUDIO_COLUMNS].itertuples(index=False):
             row = row._replace(role=file.role)
             original = first.setdefault(row.sha256, file.id) if row.sha256 else file.id
             if original != file.id and row.status == "ok" and file.role not in repeatable:
                 row = row._replace(path="", samples=0, status="excluded", reason=f"duplicate of {original}")
             rows.append(tuple(row))
-    return pd.DataFrame(rows, columns=TRACK_COLUMNS)
+    return pd.DataFrame(rows, columns=AUDIO_COLUMNS)
 
 
 def allowed_failures(files: int, budget: float) -> int:

@@ -62,7 +62,7 @@ def apply_response(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
     return normalise_peak(oaconvolve(signal, response)[: len(signal)])
 
 
-def past_samples(*responses: np.ndarray | None) -> int:
+def reverberation_samples(*responses: np.ndarray | None) -> int:
     """Samples before a cut that still sound in it after these
     responses: with so much past a part equals the whole."""
     return sum(len(response) - 1 for response in responses if response is not None)
@@ -80,7 +80,7 @@ def degrade(
     """The kept part of a degraded recording, peak 1; None switches a degradation off.
 
     Args:
-        music: (samples,): the recording, or a part of it that starts `past_samples` before what is kept.
+        music: (samples,): the recording, or a part of it that starts `reverberation_samples` before what is kept.
         noise: (samples,): as long as the music, see `take_noise`.
         room, microphone: impulse responses of any length.
         levels: see `add_noise`.

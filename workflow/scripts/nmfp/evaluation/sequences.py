@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     """Which sequences are cut from a query and how many neighbours each of their segments asks for."""
 
     lengths: tuple[int, ...]
-    every: int
+    start_every: int
     candidates: int
 
 
@@ -125,7 +125,7 @@ def place_queries(
                 database.vectors,
                 bounds,
                 plan.lengths,
-                plan.every,
+                plan.start_every,
                 threads=threads,
             ),
         )

@@ -44,7 +44,7 @@ def file_of(name: str) -> PurePosixPath:
 class NpySink:
     """Takes finished recordings from `fingerprint_tracks` and writes each as .npy, whole or not at all.
 
-    It stands in for `nmfp.extraction.progress.Progress`: unit names are those of `unit_name`, id first.
+    It stands in for `nmfp.extraction.progress.WorkLog`: unit names are those of `unit_name`, id first.
     """
 
     def __init__(self, folder: Path, journal: Path, dimension: int, key: str):

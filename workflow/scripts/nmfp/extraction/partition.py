@@ -17,7 +17,7 @@ import pandas as pd
 from nmfp.database.fingerprints import TRACK_COLUMNS, full_disk_explained, unit_length
 from nmfp.errors import NmfpError
 from nmfp.extraction.decoding import Decoders
-from nmfp.extraction.progress import PART_ROWS, Progress, Unit
+from nmfp.extraction.progress import PART_ROWS, Unit, WorkLog
 from nmfp.extraction.segmenting import Segmenter
 from nmfp.files import atomic, digest, progress, read_csv, write_csv, write_json, write_npy
 from nmfp.model.engines import Engine
@@ -50,7 +50,7 @@ def work_key(model_digest: str, engine: Engine, hop: int, version: int | list[in
 
 
 def fingerprint_tracks(
-    tracks: pd.DataFrame, engine: Engine, done: Progress, processes: int = 1, hop: int = HOP_SAMPLES
+    tracks: pd.DataFrame, engine: Engine, done: WorkLog, processes: int = 1, hop: int = HOP_SAMPLES
 ) -> None:
     """Fingerprint what `done` does not hold yet, and write it there.
 
@@ -125,7 +125,7 @@ class _Track:
 class _Packer:
     """Fills batches with segments of any tracks, has them computed, and gives every track its rows back."""
 
-    def __init__(self, engine: Engine, done: Progress, advance):
+    def __init__(self, engine: Engine, done: WorkLog, advance):
         self.engine, self.done, self.advance = engine, done, advance
         self._buffers = [np.zeros((engine.batch, SEGMENT_SAMPLES), np.int16) for _ in range(2)]
         self._filled = 0
@@ -201,7 +201,7 @@ class _Packer:
 
 
 def write_partition(
-    outputs: dict[str, Path], tracks: pd.DataFrame, done: Progress, info: dict
+    outputs: dict[str, Path], tracks: pd.DataFrame, done: WorkLog, info: dict
 ) -> pd.DataFrame:
     """Assemble NNNN.npy, .silent.npy, .csv and, last, .json from a finished log; return the table.
 

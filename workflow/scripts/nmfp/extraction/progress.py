@@ -41,7 +41,7 @@ class Unit:
         return sum(rows for _, rows in self.parts)
 
 
-class Progress:
+class WorkLog:
     """The log of one partition's work; units are named by any string.
 
     Attributes:
@@ -60,7 +60,7 @@ class Progress:
         self._log = (self.folder / "log.jsonl").open("ab")
         self._committed = time.monotonic()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "WorkLog":
         return self
 
     def __exit__(self, *_) -> None:

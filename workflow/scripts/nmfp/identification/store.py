@@ -47,8 +47,8 @@ MODEL_FILES = (
     "fingerprinter.xml",
     "model.json",
 )
-# Beside them: the index where one pays, the scores of unknown music
-BESIDE = ("index.faiss", "index.json", "calibration.json")
+# Beside them, each replaced as a whole and perhaps missing: the index where one pays, the scores of unknown music
+REPLACEABLE = ("index.faiss", "index.json", "calibration.json")
 EXTRACTION_VERSION = 1
 # What is told apart by its name under generations/: four digits are complete, anything else is unfinished.
 _GENERATION = re.compile(r"\d{4,}")
@@ -266,7 +266,7 @@ def _extract(
 ) -> Partition:
     """Fingerprint new tracks into a partition below work/, whose table lists all failures as well."""
     from nmfp.extraction.partition import fingerprint_tracks, work_key, write_partition
-    from nmfp.extraction.progress import Progress
+    from nmfp.extraction.progress import WorkLog
     from nmfp.model.engines import open_engine
 
     model = read_model(folder / "model")
@@ -280,7 +280,7 @@ def _extract(
             "model_digest": model["digest"],
             "hop_samples": HOP_SAMPLES,
         }
-        with Progress(work / key, opened.dimension) as done:
+        with WorkLog(work / key, opened.dimension) as done:
             fingerprint_tracks(tracks, opened, done, processes=1)
             table = write_partition(paths, tracks, done, info)
     lost = failed.assign(status="failed", row_start=0, row_end=0)[TRACK_COLUMNS]
@@ -333,7 +333,7 @@ def _note_failures(folder: Path, old: Fingerprints, before: pd.DataFrame, failed
     fresh = failed[~failed["id"].isin(old.tracks["id"])]
     with _next_generation(folder) as part, full_disk_explained(part):
         files = set(FILES.values()) - {"failures.csv"}
-        _link(old, part, *files, *BESIDE)
+        _link(old, part, *files, *REPLACEABLE)
         write_csv(part / "failures.csv", pd.concat([kept, fresh], ignore_index=True))
 
 
@@ -384,7 +384,7 @@ def remove(folder: str | Path, ids: list[str]) -> list[str]:
         for start, end in tracks.loc[chosen, ["row_start", "row_end"]].itertuples(index=False):
             silent[start:end] = True
         with _next_generation(folder) as part, full_disk_explained(part):
-            _link(old, part, "database.npy", "failures.csv", *BESIDE)
+            _link(old, part, "database.npy", "failures.csv", *REPLACEABLE)
             write_npy(part / "silent.npy", silent)
             write_csv(part / "tracks.csv", tracks[~chosen])
             _write_removed_rows(part, {**old.info, "tracks": int((~chosen).sum())})
@@ -392,12 +392,12 @@ def remove(folder: str | Path, ids: list[str]) -> list[str]:
 
 
 def replace_beside(folder: str | Path, name: str, write: Callable[[Path], None]) -> None:
-    """Give a store another file of `BESIDE`: `write` puts it into the folder it is called with."""
+    """Give a store another file of `REPLACEABLE`: `write` puts it into the folder it is called with."""
     folder = Path(folder)
     with writer(folder):
         old = open_store(folder)
         with _next_generation(folder) as part, full_disk_explained(part):
-            _link(old, part, *FILES.values(), *(other for other in BESIDE if other != name))
+            _link(old, part, *FILES.values(), *(other for other in REPLACEABLE if other != name))
             write(part)
 
 

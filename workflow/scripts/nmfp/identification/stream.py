@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nmfp.identification.identify_files import HOP_SECONDS
 from nmfp.identification.places import AMBIGUOUS_MARGIN, identify
-from nmfp.identification.queries import HOP_SECONDS
 from nmfp.identification.reference import Reference
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 

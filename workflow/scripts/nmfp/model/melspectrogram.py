@@ -15,8 +15,8 @@ from keras import ops
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 WINDOW_SAMPLES = 1024
-HOP_SAMPLES = 256
-FRAMES = 1 + math.ceil(SEGMENT_SAMPLES / HOP_SAMPLES)
+FRAME_HOP_SAMPLES = 256
+FRAMES = 1 + math.ceil(SEGMENT_SAMPLES / FRAME_HOP_SAMPLES)
 FLOOR = 1e-5
 FULL_SCALE = 32768.0
 
@@ -109,8 +109,8 @@ class LogMelSpectrogram(keras.layers.Layer):
             audio = ops.cast(audio, "float32") * (1 / FULL_SCALE)
         # a frame is four hops side by side, so framing is four shifted views of (B, 36, 256)
         left = WINDOW_SAMPLES // 2
-        right = (FRAMES - 1) * HOP_SAMPLES + WINDOW_SAMPLES - left - SEGMENT_SAMPLES
-        hops = ops.reshape(ops.pad(audio, [[0, 0], [left, right]]), (-1, FRAMES + 3, HOP_SAMPLES))
+        right = (FRAMES - 1) * FRAME_HOP_SAMPLES + WINDOW_SAMPLES - left - SEGMENT_SAMPLES
+        hops = ops.reshape(ops.pad(audio, [[0, 0], [left, right]]), (-1, FRAMES + 3, FRAME_HOP_SAMPLES))
         frames = ops.concatenate([hops[:, i : i + FRAMES] for i in range(4)], axis=-1) * self.window
         real, imaginary = ops.rfft(frames)
         magnitude = ops.sqrt(real * real + imaginary * imaginary)

@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 
 from nmfp.errors import NmfpError
-from nmfp.model.melspectrogram import HOP_SAMPLES, WINDOW_SAMPLES
+from nmfp.model.melspectrogram import FRAME_HOP_SAMPLES, WINDOW_SAMPLES
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -88,7 +88,7 @@ def _read_config(path: Path) -> tuple[dict, int, str]:
             "MODEL.AUDIO.FS": (audio["FS"], SAMPLE_RATE),
             "MODEL.AUDIO.SEGMENT_DUR": (audio["SEGMENT_DUR"], SEGMENT_SAMPLES / SAMPLE_RATE),
             "MODEL.INPUT.STFT_WIN": (spectrogram["STFT_WIN"], WINDOW_SAMPLES),
-            "MODEL.INPUT.STFT_HOP": (spectrogram["STFT_HOP"], HOP_SAMPLES),
+            "MODEL.INPUT.STFT_HOP": (spectrogram["STFT_HOP"], FRAME_HOP_SAMPLES),
         }
         front_end = {
             "f_min": float(spectrogram["F_MIN"]),

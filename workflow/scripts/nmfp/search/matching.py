@@ -90,8 +90,8 @@ class Ranked(NamedTuple):
         )
 
 
-def cut_windows(query_rows: np.ndarray, lengths: np.ndarray, every: int) -> Windows:
-    """Starts 0, `every`, 2 `every` ... of each query that
+def sequence_windows(query_rows: np.ndarray, lengths: np.ndarray, start_every: int) -> Windows:
+    """Starts 0, `start_every`, 2 `start_every` ... of each query that
     leave room for the longest length that fits into it.
 
     Args:
@@ -102,9 +102,9 @@ def cut_windows(query_rows: np.ndarray, lengths: np.ndarray, every: int) -> Wind
     rows = np.diff(query_rows)
     fitting = np.searchsorted(lengths, rows, side="right")
     room = np.where(fitting > 0, lengths[np.maximum(fitting - 1, 0)], 0)
-    starts = np.where(fitting > 0, (rows - room) // every + 1, 0)
+    starts = np.where(fitting > 0, (rows - room) // start_every + 1, 0)
     query = np.repeat(np.arange(len(rows)), starts)
-    start = (np.arange(len(query)) - np.repeat(np.cumsum(starts) - starts, starts)) * every
+    start = (np.arange(len(query)) - np.repeat(np.cumsum(starts) - starts, starts)) * start_every
     return Windows(query, start, query_rows[query] + start, room[query])
 
 
@@ -115,7 +115,7 @@ def match(
     database: np.ndarray,
     bounds: Bounds,
     lengths: tuple[int, ...],
-    every: int,
+    start_every: int,
     overhang: Overhang | None = None,
     threads: int = 1,
 ) -> Match:
@@ -128,11 +128,11 @@ def match(
         database: (n, d) float32 or float16, may be a memmap.
         bounds: rows of the tracks.
         lengths: segments a sequence, ascending.
-        every: segments between the starts of sequences.
+        start_every: segments between the starts of sequences.
         overhang: None for the rule of the paper's figures.
     """
     lengths = np.asarray(lengths, dtype=np.int64)
-    windows = cut_windows(np.asarray(query_rows, dtype=np.int64), lengths, every)
+    windows = sequence_windows(np.asarray(query_rows, dtype=np.int64), lengths, start_every)
     window, track, place, offset = _propose(windows, neighbours, bounds, lengths, overhang)
     code = np.full((len(window), len(lengths)), NOTHING)
     edges = np.searchsorted(window, np.arange(len(windows.query) + 1))

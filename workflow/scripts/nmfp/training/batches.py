@@ -10,7 +10,7 @@ import numpy as np
 from nmfp.segments import SEGMENT_SAMPLES
 from nmfp.training import draws, sampling
 from nmfp.training.data import Chunks, Recordings, cut_recordings, cut_windows
-from nmfp.training.resident import Places, repeat_short
+from nmfp.training.device_audio import Places, repeat_short
 
 
 class Batches:
@@ -80,9 +80,9 @@ class Batches:
             noise = repeat_short(self.recordings["noise"], self.window)
             self.noise_starts = noise.starts
             self.places["noise"] = Places(noise.audio, self.window)
-        on_device = dict(self.places)
+        audio_places = dict(self.places)
         self.places["anchors"] = self.places["music"]
-        return on_device
+        return audio_places
 
     def stream(self, first_epoch: int, threads: int = 2, ahead: int = 4) -> Iterator[dict[str, np.ndarray]]:
         """Endless batches from the beginning of an epoch, in order,

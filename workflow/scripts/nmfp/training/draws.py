@@ -43,7 +43,7 @@ def _near(rng: np.random.Generator, place: np.ndarray, shift: int, last: np.ndar
     return rng.integers(np.maximum(place - shift, 0), np.minimum(place + shift, last) + 1)
 
 
-def draw_degradation(
+def draw_batch_degradations(
     rng: np.random.Generator, n: int, degradation: dict, recordings: dict[str, Recordings], window: int
 ) -> dict[str, np.ndarray]:
     """Draw noise, noise_start, snr_db, room and microphone for n segments; zeros where a degradation is
@@ -86,7 +86,7 @@ def draw_step(
     last = grid.last_start[rows]
     anchor = _near(rng, grid.segment[rows] * HOP_SAMPLES, shift, last)
     positive = _near(rng, np.repeat(anchor, positives), shift, np.repeat(last, positives))
-    drawn = draw_degradation(rng, len(positive), model["degradation"], recordings, window)
+    drawn = draw_batch_degradations(rng, len(positive), model["degradation"], recordings, window)
     front_end = model["front_end"]
     floor = -1.0 if front_end["scale"] else -front_end["dynamic_range_db"]
     keep, fill = draw_mask(rng, model["masking"], (front_end["n_mels"], 33), floor)

@@ -15,8 +15,8 @@ from nmfp.files import digest, write_csv
 from nmfp.model import fingerprinter
 from nmfp.training import callbacks, checkpoint, data, draws, optimizers
 from nmfp.training.batches import Batches
-from nmfp.training.resident import Places, fits_on_device
-from nmfp.training.step import Contrast, Listener
+from nmfp.training.device_audio import Places, fits_on_device
+from nmfp.training.step import Contrast, DegradedFingerprinter
 from nmfp.training.validation import MiniSearch
 
 log = logging.getLogger("nmfp")
@@ -39,7 +39,7 @@ def build_step(
     model: dict,
     recordings: dict[str, data.Recordings],
     seed: int,
-    on_device: dict[str, Places] | None = None,
+    audio_places: dict[str, Places] | None = None,
 ) -> Contrast:
     """The untrained step model, weights drawn by the seed."""
     keras.utils.set_random_seed(seed)
@@ -55,10 +55,10 @@ def build_step(
     network = fingerprinter.build_network(
         model["front_end"], model["network"], optimizers.make_precision(model["precision"])
     )
-    return Contrast(network, degrader, model, seed, past, on_device)
+    return Contrast(network, degrader, model, seed, past, audio_places)
 
 
-def on_device(model: dict, batches: Batches) -> dict[str, Places]:
+def audio_places(model: dict, batches: Batches) -> dict[str, Places]:
     """The audio that goes to the accelerator's memory: all of it or none."""
     asked = model["audio_on_device"]
     audio = [batches.flat, *(kind.audio for name, kind in batches.recordings.items() if name == "noise")]
@@ -101,7 +101,7 @@ def train(
     optimizers.distribute(model["devices"])
     recordings = open_degradations(degradations, model["degradation"])
     batches = Batches(chunks, recordings, model, seed)
-    step = build_step(model, recordings, seed, on_device(model, batches))
+    step = build_step(model, recordings, seed, audio_places(model, batches))
     steps, epochs = batches.steps_per_epoch, model["epochs"]
     precision = optimizers.make_precision(model["precision"])
     optimizer = optimizers.make_optimizer(model["optimizer"], steps * epochs, precision)
@@ -119,7 +119,7 @@ def train(
             "%d segments, %d steps an epoch, %d epochs, %s, Keras on %s",
             batches.grid.size, steps, epochs, precision, keras.backend.backend(),
         )  # fmt: skip
-        listeners = _callbacks(step, model, validation, recordings, seed, work, history, steps, done)
+        fit_callbacks = _callbacks(step, model, validation, recordings, seed, work, history, steps, done)
         with contextlib.closing(batches.stream(done, threads)) as stream:
             step.fit(
                 ((batch,) for batch in stream),
@@ -127,7 +127,7 @@ def train(
                 epochs=epochs,
                 steps_per_epoch=steps,
                 shuffle=False,
-                callbacks=listeners,
+                callbacks=fit_callbacks,
                 verbose=0,
             )
     return _finish(step, model, history, out)
@@ -140,12 +140,15 @@ def _callbacks(step, model, validation, recordings, seed, work, history, steps, 
         callbacks.StopWhereNotFinite(work / "checkpoint.npz"),
     ]
     if model["validation"]["every_epochs"] and len(validation.audio):
-        graph, listener = fingerprinter.build_graph(model["front_end"], step.network), Listener(step)
+        graph, embed_degraded = (
+            fingerprinter.build_graph(model["front_end"], step.network),
+            DegradedFingerprinter(step),
+        )
         kept.append(
             callbacks.Validate(
                 MiniSearch(validation, recordings, model, seed),
                 lambda segments: np.asarray(graph.predict_on_batch(segments)),
-                lambda queries: np.asarray(listener.predict_on_batch(queries)),
+                lambda queries: np.asarray(embed_degraded.predict_on_batch(queries)),
                 model["validation"]["every_epochs"],
                 epochs,
             )

@@ -8,8 +8,8 @@ from nmfp.degradation.graph import Degrader
 from nmfp.model.melspectrogram import FRAMES, LogMelSpectrogram
 from nmfp.segments import SEGMENT_SAMPLES
 from nmfp.training import losses
+from nmfp.training.device_audio import DeviceAudio, Places
 from nmfp.training.masking import apply_mask
-from nmfp.training.resident import Places, Resident
 
 # Smallest number of anchors worth a part of its own, and most parts, of the input side on a processor. Fixed, so
 # that the same batch is computed in the same way on any number of cores.
@@ -59,10 +59,12 @@ class Contrast(keras.Model):
         model: dict,
         seed: int,
         past: int,
-        on_device: dict[str, Places] | None = None,
+        audio_places: dict[str, Places] | None = None,
     ):
         super().__init__(name="contrast")
-        self.resident = {name: Resident(places, name=name) for name, places in (on_device or {}).items()}
+        self.device_audio = {
+            name: DeviceAudio(places, name=name) for name, places in (audio_places or {}).items()
+        }
         self.network, self.degrader = network, degrader
         self.log_mel = LogMelSpectrogram(**model["front_end"], name="log_mel")
         self.anchors, self.positives = model["batch"]["anchors"], model["batch"]["positives"]
@@ -83,9 +85,9 @@ class Contrast(keras.Model):
         n, m = anchors, anchors * self.positives
         # Keras forgets the batch's size on its way here; shapes are fixed, and the compiler should know
         x = dict(x)
-        if self.resident:
-            x["anchors"] = self.resident["music"](x["anchors"], length=SEGMENT_SAMPLES)
-            x |= {name: audio(x[name], length=self.window) for name, audio in self.resident.items()}
+        if self.device_audio:
+            x["anchors"] = self.device_audio["music"](x["anchors"], length=SEGMENT_SAMPLES)
+            x |= {name: audio(x[name], length=self.window) for name, audio in self.device_audio.items()}
         for name in ("music", "noise"):
             if name in x:
                 x[name] = ops.reshape(x[name], (m, self.window))
@@ -113,11 +115,11 @@ class Contrast(keras.Model):
         return self.contrastive_loss(y_pred)
 
 
-class Listener(keras.Model):
+class DegradedFingerprinter(keras.Model):
     """Fingerprints float32 (B, d) of degraded segments, for validation: batches as `Degrader` takes them."""
 
     def __init__(self, contrast: Contrast):
-        super().__init__(name="listener")
+        super().__init__(name="degraded_fingerprinter")
         self.contrast = contrast
 
     def call(self, x):

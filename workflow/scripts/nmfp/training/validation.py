@@ -39,7 +39,7 @@ class MiniSearch:
         )
         place = np.clip(near, 0, self.grid.last_start[self.rows])
         window = past + SEGMENT_SAMPLES
-        drawn = draws.draw_degradation(rng, count, model["degradation"], recordings, window)
+        drawn = draws.draw_batch_degradations(rng, count, model["degradation"], recordings, window)
         self.queries = {
             "music": cut_windows(self.flat, self.grid.chunk[self.rows] * length + place - past, window),
             "missing": np.maximum(past - place, 0).astype(np.int32),

@@ -52,7 +52,7 @@ def repeat_short(recordings: Recordings, window: int) -> Recordings:
     return Recordings(np.concatenate(parts), np.cumsum([0, *lengths[:-1]]), np.array(lengths))
 
 
-class Resident(keras.layers.Layer):
+class DeviceAudio(keras.layers.Layer):
     """Audio on the device: places int32 (n, 2) -> windows int16 (n, window).
 
     Call with the places from `Places` of the same audio and the length wanted, at most its window.
