@@ -8,11 +8,17 @@ import sys
 
 sys.path.append(f"{workflow.basedir}/workflow/scripts")
 
+from nmfp.code_digest import script_digests
 from nmfp.config import ConfigError, folder_state, load_models, validate_config
-from nmfp.stages import VERSION
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+# for every rule's params: what its script and the library's parts that it uses mean
+CODE = script_digests(
+    f"{workflow.basedir}/workflow/scripts", ".snakemake/nmfp_code.json"
+)
 
 
 try:

@@ -24,10 +24,11 @@ from extraction import MODEL, ROOT, make_model, make_tracks
 
 sys.path.append(str(ROOT / "workflow/scripts"))
 
+from nmfp.code_digest import Code
 from nmfp.config import _load_yaml
 from nmfp.files import digest, generator, read_json, write_csv, write_json, write_npy
-from nmfp.stages import VERSION
 
+CODE = Code(ROOT / "workflow/scripts")
 CONFIG = _load_yaml(ROOT / "config/config.yaml")
 INDEX = "ivfpq"
 # a folder without it is never deleted
@@ -133,7 +134,7 @@ def describe(folder: Path, stage: str, threads: int) -> tuple[str, dict]:
     return name, {
         "input": inputs,
         "output": outputs,
-        "params": {"version": VERSION[stage], **params},
+        "params": {"version": CODE.digest(stage), **params},
         "wildcards": {
             "collection": "music",
             "model": MODEL,

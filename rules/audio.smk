@@ -19,7 +19,7 @@ if config["dataset"]["source"] == "folder":
             mem_mb=1000,
             runtime=30,
         params:
-            version=VERSION["list_folder"],
+            version=CODE["list_folder"],
             folder=lambda wildcards: config["dataset"]["folder"][wildcards.collection],
             # the names in it, so that a file that comes or goes is noticed
             state=lambda wildcards: folder_state(
@@ -43,7 +43,7 @@ checkpoint partition_files:
         mem_mb=1000,
         runtime=10,
     params:
-        version=VERSION["partition"],
+        version=CODE["partition"],
         size=config["dataset"]["partition_files"],
     script:
         "../workflow/scripts/partition.py"
@@ -67,7 +67,7 @@ rule convert:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        version=VERSION["convert"],
+        version=CODE["convert"],
         audio=f"{DATA}/{{collection}}/audio",
         # the channels of a response are rooms of their own; music and noise are averaged
         split_channels=lambda wildcards: wildcards.collection in ("room", "microphone"),
@@ -101,7 +101,7 @@ rule tracks:
         mem_mb=1000,
         runtime=10,
     params:
-        version=VERSION["tracks"],
+        version=CODE["tracks"],
         failure_budget=config["dataset"]["failure_budget"],
     script:
         "../workflow/scripts/tracks.py"

@@ -31,7 +31,7 @@ rule merge:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        version=VERSION["merge"],
+        version=CODE["merge"],
         listed=lambda wildcards: listed(wildcards.corpus),
         dtype=config["fingerprints"]["dtype"],
         failure_budget=config["dataset"]["failure_budget"],

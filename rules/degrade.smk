@@ -19,7 +19,7 @@ checkpoint partition_tracks:
         mem_mb=1000,
         runtime=10,
     params:
-        version=VERSION["partition"],
+        version=CODE["partition"],
         listed=lambda wildcards: listed(wildcards.corpus),
         size=lambda wildcards: partition_size(wildcards.corpus),
     script:
@@ -50,7 +50,7 @@ rule degrade:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        version=[VERSION["convert"], VERSION["degrade"]],
+        version=[CODE["convert"], CODE["degrade"]],
         seed=config["seed"],
         data=lambda wildcards: DATA,
         queries={
@@ -84,7 +84,7 @@ rule queries:
         mem_mb=1000,
         runtime=10,
     params:
-        version=VERSION["queries"],
+        version=CODE["queries"],
         listed=lambda wildcards: listed(wildcards.query_set),
         data=lambda wildcards: DATA,
     script:

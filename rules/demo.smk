@@ -21,7 +21,7 @@ if config["dataset"]["source"] == "demo":
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
-            version=VERSION["demo_music"],
+            version=CODE["demo_music"],
             folder=f"{config['paths']['downloads']}/demo",
             seed=config["seed"],
             demo=config["dataset"]["demo"],
@@ -44,7 +44,7 @@ if config["dataset"]["source"] == "demo":
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
-            version=VERSION["demo_degradations"],
+            version=CODE["demo_degradations"],
             folder=f"{config['paths']['downloads']}/demo",
             seed=config["seed"],
             demo=config["dataset"]["demo"],

@@ -44,7 +44,7 @@ rule search:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
-        version=VERSION["search"],
+        version=CODE["search"],
         listed=lambda wildcards: listed("database"),
         database=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/database",
         queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}",
@@ -91,7 +91,7 @@ rule search_shard:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
-        version=VERSION["search"],
+        version=CODE["search_shard"],
         queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/{wildcards.corpus}",
         nprobe=index_setting("nprobe", None),
         search_parameters=index_setting("parameters", ""),
@@ -132,7 +132,7 @@ rule recall:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        version=VERSION["recall"],
+        version=CODE["recall"],
         seed=config["seed"],
         database=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/database",
         queries=lambda wildcards: f"{FINGERPRINTS}/{wildcards.model}/queries_{config['queries']['evaluate'][0]}",
@@ -158,7 +158,7 @@ rule hit_rates:
         mem_mb=2000,
         runtime=30,
     params:
-        version=VERSION["hit_rates"],
+        version=CODE["hit_rates"],
         seed=config["seed"],
         resamples=config["evaluation"]["resamples"],
     script:
@@ -187,7 +187,7 @@ rule calibrate:
         mem_mb=2000,
         runtime=30,
     params:
-        version=VERSION["calibrate"],
+        version=CODE["calibrate"],
         seed=config["seed"],
         indexes=config["evaluation"]["indexes"],
         queries=f"queries_{config['queries']['evaluate'][0]}",

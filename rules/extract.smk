@@ -32,7 +32,7 @@ rule extract:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        version=[VERSION["convert"], VERSION["extract"]],
+        version=[CODE["convert"], CODE["extract"]],
         engine=config["fingerprints"]["engine"],
         batch=config["fingerprints"]["batch"],
         work=f"{FINGERPRINTS}/{{model}}/{{corpus}}/progress/{{n}}",

@@ -25,7 +25,7 @@ rule identify:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        version=VERSION["identify"],
+        version=CODE["identify"],
         engine=config["fingerprints"]["engine"],
         queries=IDENTIFICATION.get("queries"),
         database=IDENTIFICATION.get("database"),

@@ -26,7 +26,7 @@ rule train_index:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        version=VERSION["train_index"],
+        version=CODE["train_index"],
         seed=config["seed"],
         factory=lambda wildcards: config["indexes"][wildcards.index]["factory"],
         every=index_setting("every", 1),
@@ -54,7 +54,7 @@ rule fill_index:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        version=VERSION["fill_index"],
+        version=CODE["fill_index"],
     script:
         "../workflow/scripts/fill_index.py"
 
@@ -81,7 +81,7 @@ rule fill_shard:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        version=VERSION["fill_index"],
+        version=CODE["fill_shard"],
         shards=index_setting("shards", 1),
     script:
         "../workflow/scripts/fill_shard.py"

@@ -134,7 +134,7 @@ rule report:
         mem_mb=4000,
         runtime=30,
     params:
-        version=VERSION["report"],
+        version=CODE["report"],
         listed=lambda wildcards: listed("database"),
         runs=evaluated_runs("queries"),
         seed=config["seed"],

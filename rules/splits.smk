@@ -25,7 +25,7 @@ checkpoint split_music:
         mem_mb=1000,
         runtime=10,
     params:
-        version=VERSION["split_music"],
+        version=CODE["split_music"],
         seed=config["seed"],
         registry=f"{DATA}/split.registry.csv",
         shares=config["dataset"]["folder"],
@@ -53,7 +53,7 @@ rule pack_chunks:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        version=[VERSION["convert"], VERSION["pack_chunks"]],
+        version=[CODE["convert"], CODE["pack_chunks"]],
         listed=lambda wildcards: listed(wildcards.training_corpus),
         seed=config["seed"],
         chunks_per_track=config["dataset"]["training_chunks_per_track"],
@@ -77,7 +77,7 @@ rule pack_degradations:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        version=VERSION["pack_degradations"],
+        version=CODE["pack_degradations"],
         seed=config["seed"],
         test_share=config["dataset"]["folder"]["test_share"],
     script:

@@ -42,7 +42,7 @@ rule train:
         mem_mb=lambda wildcards, attempt: 12000 * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
     params:
-        version=VERSION["train"],
+        version=CODE["train"],
         seed=config["seed"],
         model=lambda wildcards: MODEL_CONFIGS[wildcards.model],
         degradations=lambda wildcards: f"{DATA}/degradations/train",

@@ -114,7 +114,8 @@ def test_a_site_sets_partition_and_account_first():
 def test_reading_the_snakefile_loads_nothing_heavy():
     """Every SLURM job reads it twice."""
     code = (
-        "import sys\nfrom nmfp import config, stages\nfrom nmfp.model import devices\nfrom nmfp.datasets import sources\n"
+        "import sys\nfrom nmfp import code_digest, config\nfrom nmfp.model import devices\n"
+        "from nmfp.datasets import sources\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'faiss', 'av', 'scipy', 'matplotlib', 'openvino'}\n"
         "print(heavy & set(sys.modules))"
     )

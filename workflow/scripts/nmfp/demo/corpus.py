@@ -123,13 +123,13 @@ def run(function: Callable, jobs: list, workers: int, label: str) -> None:
 
 
 def build(
-    items: list[Item], folder: str | Path, version: int, workers: int, label: str
+    items: list[Item], folder: str | Path, version: str, workers: int, label: str
 ) -> dict[str, pd.DataFrame]:
     """Make all files and return the table `id, path, role, reason` of each collection.
 
     Args:
         folder: the files go to `<folder>/<key>/<collection>/<id>`, key a digest of
-            the items and the stage's version.
+            the items and of what the stage's code means.
         workers: processes; the result does not depend on it.
     """
     home = Path(folder) / digest("demo", version, [list(item) for item in items])

@@ -44,7 +44,7 @@ def read_partition_tracks(tracks: str | Path, partition: str | Path) -> pd.DataF
     return listed[keys].merge(table, on=keys, how="inner", validate="one_to_one")
 
 
-def work_key(model_digest: str, engine: Engine, hop: int, version: int | list[int]) -> str:
+def work_key(model_digest: str, engine: Engine, hop: int, version: int | list[str]) -> str:
     """Name of everything that would change a track's fingerprints; rows of two keys never meet."""
     return digest(model_digest, engine.name, engine.version, engine.dimension, hop, version)
 

@@ -25,7 +25,7 @@ log = logging.getLogger("nmfp")
 _FREE_SECTIONS = ("epochs", "validation", "audio_on_device", "devices")
 
 
-def run_key(model: dict, data_digest: str, seed: int, version: int) -> str:
+def run_key(model: dict, data_digest: str, seed: int, version: str) -> str:
     """Name of the work folder: everything that a checkpoint depends on."""
     return digest({k: v for k, v in model.items() if k not in _FREE_SECTIONS}, data_digest, seed, version)
 
