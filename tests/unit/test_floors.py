@@ -1,4 +1,4 @@
-"""The library is built as README's table of floors says."""
+"""The library is built as the table of floors in ARCHITECTURE.md says."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ LIBRARY = ROOT / "workflow" / "scripts" / "nmfp"
 
 
 def floors() -> dict[str, int]:
-    rows = re.findall(r"^\| (\d) \| (`.*`) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (\d) \| (`.*`) \|$", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
     return {name: int(floor) for floor, names in rows for name in re.findall(r"`(\w+)/?`", names)}
 
 
