@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
-from nmfp.datasets import tracks
+from nmfp.datasets import fma, tracks
 from nmfp.errors import NmfpError
-from nmfp.files import write_csv
+from nmfp.files import sha256_file, write_csv
 
 
 def row(name, status="ok", reason="", sha="", samples=8000):
@@ -129,3 +129,42 @@ def test_of_a_file_that_changed_only_the_later_row_counts(tmp_path):
     late = converted(tmp_path / "2.csv", row("a", sha="new"))
     gathered = tracks.gather(files("a", "b"), [early, late])
     assert gathered["id"].tolist() == ["a", "b"] and gathered["sha256"].iloc[0] == "new"
+
+
+@pytest.mark.parametrize("role", ["database", "query", "unknown", "train"])
+def test_a_copy_of_a_file_that_belongs_to_the_training_set_leaves_the_database(tmp_path, role):
+    """Its clip is learned from, so its music under another id must not be among what is searched."""
+    content = {
+        "full/1.mp3": b"one song",
+        "full/2.mp3": b"one song",
+        "full/3.mp3": b"a song, .",
+        "full/4.mp3": b"4",
+    }
+    for name, data in content.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    listed = pd.DataFrame(
+        [(n, str(tmp_path / n), role, fma.TRAINED if n == "full/1.mp3" else "") for n in content],
+        columns=["id", "path", "role", "reason"],
+    )
+    rows = [row(n, sha=sha256_file(tmp_path / n)) for n in ("full/2.mp3", "full/3.mp3", "full/4.mp3")]
+    gathered = tracks.gather(listed, [converted(tmp_path / "1.csv", *rows)]).set_index("id")
+    assert gathered["status"].tolist() == ["excluded", "ok" if role == "train" else "excluded", "ok", "ok"]
+    if role != "train":
+        assert (
+            gathered.loc["full/2.mp3", "reason"]
+            == "duplicate of full/1.mp3, which belongs to the training set"
+        )
+        assert gathered.loc["full/2.mp3", "path"] == "" and gathered.loc["full/2.mp3", "samples"] == 0
+
+
+def test_a_copy_of_a_file_that_nobody_uses_stays(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"same")
+    reasons = {"a": "in neither the training nor the validation list", "b": ""}
+    listed = pd.DataFrame(
+        [(n, str(tmp_path / n), "train", reason) for n, reason in reasons.items()],
+        columns=["id", "path", "role", "reason"],
+    )
+    table = converted(tmp_path / "1.csv", row("b", sha=sha256_file(tmp_path / "b")))
+    assert tracks.gather(listed, [table])["status"].tolist() == ["excluded", "ok"]

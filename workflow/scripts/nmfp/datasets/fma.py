@@ -12,6 +12,8 @@ from nmfp.errors import NmfpError
 log = logging.getLogger("nmfp")
 
 FILE_COLUMNS = ["id", "path", "role", "reason"]
+# Why a whole track is in no corpus: the network learns from its clip
+TRAINED = "belongs to the training set"
 # clips of fma_medium and fma_large that hold no audio, or less than they should
 UNUSABLE = frozenset(
     [
@@ -178,7 +180,7 @@ def _clip(name: str, path: Path, number: int, ids: dict[str, set[int]]) -> tuple
 def _track(name: str, path: Path, number: int, ids: dict[str, set[int]]) -> tuple[str, str, str, str]:
     role = "query" if number in ids["query"] else "unknown" if number in ids["validation"] else "database"
     # UNUSABLE is about clips of 30 s: the whole track of a silent clip may well be music
-    return name, str(path), role, "belongs to the training set" if number in ids["training"] else ""
+    return name, str(path), role, TRAINED if number in ids["training"] else ""
 
 
 def _report_missing(table: pd.DataFrame, ids: dict[str, set[int]]) -> None:

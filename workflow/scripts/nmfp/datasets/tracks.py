@@ -1,15 +1,17 @@
 """What became of a collection's files, and whether too many of them failed."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from nmfp.datasets.columns import AUDIO_COLUMNS
+from nmfp.datasets.fma import TRAINED
 from nmfp.datasets.splits import file_id
 from nmfp.errors import NmfpError
-from nmfp.files import read_csv
+from nmfp.files import read_csv, sha256_file
 
 # In a folder of 38 songs one broken file is already 2.6 %: so many failures never end a run, unless the
 # budget is 0.
@@ -21,7 +23,8 @@ def gather(
 ) -> pd.DataFrame:
     """All files of a collection with their fate, in the order of files.csv: AUDIO_COLUMNS.
 
-    Files with a reason in files.csv are excluded; of several with the same bytes only the first stays.
+    Files with a reason in files.csv are excluded; of several with the same bytes only the first stays, and none
+    outside the training set whose music belongs to it.
 
     Args:
         files: columns `id, path, role, reason`.
@@ -38,6 +41,7 @@ def gather(
     for part in parts:
         by_file |= {name: rows for name, rows in part.groupby(part["id"].map(file_id), sort=False)}
     first: dict[str, str] = {}
+    trained = _belonging_to_training(files)
     rows = []
     for file in files.itertuples():
         if file.reason:
@@ -50,10 +54,31 @@ def gather(
         for row in by_file[file.id][AUDIO_COLUMNS].itertuples(index=False):
             row = row._replace(role=file.role)
             original = first.setdefault(row.sha256, file.id) if row.sha256 else file.id
-            if original != file.id and row.status == "ok" and file.role not in repeatable:
+            if row.sha256 in trained and row.status == "ok" and file.role != "train":
+                why = f"duplicate of {trained[row.sha256]}, which {TRAINED}"
+                row = row._replace(path="", samples=0, status="excluded", reason=why)
+            elif original != file.id and row.status == "ok" and file.role not in repeatable:
                 row = row._replace(path="", samples=0, status="excluded", reason=f"duplicate of {original}")
             rows.append(tuple(row))
     return pd.DataFrame(rows, columns=AUDIO_COLUMNS)
+
+
+def _belonging_to_training(files: pd.DataFrame) -> dict[str, str]:
+    """Ids of files left out because they belong to the training set, by their SHA-256.
+
+    Only those are read that are as long, to the byte, as a file that is used: few, where thousands are left out.
+    """
+    trained = files[files["reason"] == TRAINED]
+    if trained.empty:
+        return {}
+    used = set(filter(None, map(_size, files["path"][files["reason"] == ""])))
+    same = trained[[_size(path) in used for path in trained["path"]]]
+    return {sha256_file(file.path): file.id for file in same.itertuples()}
+
+
+def _size(path: str) -> int | None:
+    """Bytes of a file, None where it is gone."""
+    return os.stat(path).st_size if os.path.exists(path) else None
 
 
 def allowed_failures(files: int, budget: float) -> int:
