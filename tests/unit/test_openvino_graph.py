@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nmfp.errors import NmfpError
+from nmfp.files import write_json
 from nmfp.model import openvino_graph
 from nmfp.model.folder import read_model
 
@@ -52,11 +53,28 @@ def test_missing_or_damaged_graph_is_one_sentence(small_model, tmp_path, name):
     folder = shutil.copytree(small_model, tmp_path / "model")
     digest = read_model(folder)["digest"]
     (folder / name).write_bytes(b"<?xml")
-    with pytest.raises(NmfpError, match="cannot be read"):
+    with pytest.raises(NmfpError, match="cannot be read|is damaged"):
         openvino_graph.read_graph(folder, digest)
     (folder / name).unlink()
     with pytest.raises(NmfpError, match=f"{name} does not exist"):
         openvino_graph.read_graph(folder, digest)
+
+
+def test_a_flipped_bit_of_the_graphs_weights_is_noticed(small_model, tmp_path):
+    folder = shutil.copytree(small_model, tmp_path / "model")
+    content = bytearray((folder / openvino_graph.WEIGHTS).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / openvino_graph.WEIGHTS).write_bytes(content)
+    with pytest.raises(NmfpError, match=r"fingerprinter.bin is damaged: .* copy the model again"):
+        openvino_graph.read_graph(folder, read_model(folder)["digest"])
+
+
+def test_models_of_before_graphs_had_digests_are_still_read(small_model, tmp_path):
+    folder = shutil.copytree(small_model, tmp_path / "model")
+    info = read_model(folder)
+    assert set(info.pop("graph_sha256")) == {openvino_graph.GRAPH, openvino_graph.WEIGHTS}
+    write_json(folder / "model.json", info)
+    openvino_graph.read_graph(folder, info["digest"])
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from nmfp.database.fingerprints import TRACK_COLUMNS, Fingerprints, full_disk_ex
 from nmfp.database.merge import Partition, join_tables, merge
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_csv, read_json, sha256_file, write_csv, write_json, write_npy
-from nmfp.model.folder import read_model
+from nmfp.model.folder import check_graph, read_model
 from nmfp.segments import HOP_SAMPLES
 
 log = logging.getLogger("nmfp")
@@ -509,6 +509,7 @@ def verify(folder: str | Path) -> list[str]:
         try:
             if read_model(Path(folder) / "model")["digest"] != info["model_digest"]:
                 problems.append(f"{Path(folder) / 'model'} is not the model that made the fingerprints.")
+            check_graph(Path(folder) / "model")
         except NmfpError as error:
             problems.append(str(error))
     return problems

@@ -49,6 +49,30 @@ def write_model(folder: Path, model: dict, weights: dict[str, np.ndarray]) -> di
     return info
 
 
+def note_graph(folder: Path, names: tuple[str, ...]) -> None:
+    """Write the SHA-256 of the exported graph's files into model.json, the graph's last file."""
+    info = read_json(folder / "model.json")
+    write_json(folder / "model.json", {**info, "graph_sha256": {n: sha256_file(folder / n) for n in names}})
+
+
+def check_graph(folder: str | Path) -> None:
+    """Insist that the graph's files hold the bytes that model.json names; models of before that key are taken on trust.
+
+    Raises:
+        NmfpError: one of them does not, or model.json is no model's.
+    """
+    folder = Path(folder)
+    noted = read_model(folder).get("graph_sha256", {})
+    if not isinstance(noted, dict):
+        raise NmfpError(f"{folder / 'model.json'} is damaged: graph_sha256 names no files; train again.")
+    for name, sha256 in noted.items():
+        if (folder / name).is_file() and sha256_file(folder / name) != sha256:
+            raise NmfpError(
+                f"{folder / name} is damaged: its bytes are not those that {folder / 'model.json'} names; copy the "
+                "model again from where it came from, or train again."
+            )
+
+
 def read_model(folder: str | Path) -> dict:
     """Read and check model.json.
 

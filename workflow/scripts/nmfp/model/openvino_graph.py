@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from nmfp.errors import NmfpError
-from nmfp.model.folder import read_model
+from nmfp.model.folder import check_graph, note_graph, read_model
 
 GRAPH = "fingerprinter.xml"
 WEIGHTS = "fingerprinter.bin"
@@ -26,6 +26,8 @@ def import_openvino():
 
 def export(graph, folder: str | Path, digest: str | None = None) -> None:
     """Write fingerprinter.xml and .bin into `folder`, each whole or not at all; weights stay float32.
+
+    model.json then names the digests of both: weights of which a bit has flipped compute, and answer wrongly.
 
     Args:
         graph: keras.Model, segments int16 (B, 8000) -> float32 (B, d).
@@ -57,6 +59,7 @@ def export(graph, folder: str | Path, digest: str | None = None) -> None:
             with (Path(temporary) / name).open("rb+") as f:
                 os.fsync(f.fileno())
             (Path(temporary) / name).replace(folder / name)
+    note_graph(folder, (WEIGHTS, GRAPH))
 
 
 def _export_elsewhere(folder: Path, digest: str) -> None:
@@ -89,6 +92,7 @@ def read_graph(folder: str | Path, digest: str):
         if not _BEGINNING.match(f.read(300)):
             # OpenVINO would try whether it is a file of TensorFlow, ONNX or Paddle
             raise NmfpError(f"{path} cannot be read (it is no graph of OpenVINO); train again.")
+    check_graph(folder)
     try:
         graph = openvino.Core().read_model(path)
         stored = graph.get_rt_info(DIGEST_KEY).astype(str) if graph.has_rt_info(DIGEST_KEY) else "none"
