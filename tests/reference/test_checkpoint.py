@@ -88,3 +88,38 @@ def test_no_checkpoint_no_config(tmp_path):
     shutil.copy(HERE / "checkpoint/config.yaml", folder)
     with pytest.raises(NmfpError, match="cannot be read as a TensorFlow checkpoint"):
         published.import_checkpoint(folder, tmp_path / "out")
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A folder with the checkpoints 1 and 12, the file `checkpoint` naming the first."""
+    folder = shutil.copytree(HERE / "checkpoint", tmp_path / "two")
+    for suffix in ("index", "data-00000-of-00001"):
+        shutil.copy(folder / f"ckpt-1.{suffix}", folder / f"ckpt-12.{suffix}")
+    return folder
+
+
+def test_a_checkpoint_is_chosen_by_its_number(two):
+    prefix = published.checkpoint_prefix
+    assert prefix(two) == str(two / "ckpt-1") and prefix(two, 12) == str(two / "ckpt-12")
+    with pytest.raises(NmfpError, match=r"holds no checkpoint of number 100; it holds 1, 12\.$"):
+        prefix(two, 100)
+    (two / "checkpoint").unlink()
+    assert prefix(two) == str(two / "ckpt-12"), "without TensorFlow's own file the highest is the newest"
+    assert published.split_checkpoint(two / "ckpt-1.index") == (two, 1)
+    assert published.split_checkpoint(two, 3) == (two, 3)
+    with pytest.raises(NmfpError, match="is checkpoint 1, but number 2 is asked for"):
+        published.split_checkpoint(two / "ckpt-1", 2)
+
+
+def test_weights_of_any_origin_become_a_model_folder(imported, two, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir(), second.mkdir()
+    assert published.import_weights(two.parent, first, 12) == str(two / "ckpt-12")
+    assert (first / "fingerprinter.xml").is_file()
+    assert published.import_weights(first, second) == str(first)
+    for name in ("model.json", "fingerprinter.weights.h5", "fingerprinter.xml"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert (first / "model.json").read_bytes() == (imported[0] / "model.json").read_bytes()
+    with pytest.raises(NmfpError, match="holds one network: leave the checkpoint's number out"):
+        published.import_weights(first, second, 12)

@@ -1,19 +1,18 @@
-"""Turn published weights (a TensorFlow object checkpoint) into a model folder."""
+"""Turn weights that exist already (published ones, or a model of ours) into a model folder."""
 
 from pathlib import Path
 
-from nmfp.files import script_log
+from nmfp.files import script_log, write_json
 
 
 def main(snakemake):
-    """Import the checkpoint in `snakemake.params.checkpoint` into the folder of `snakemake.output.info`."""
+    """Import `snakemake.params.source` into the folder of `snakemake.output.info`."""
     with script_log(snakemake.log[0]):
-        from nmfp.model import fingerprinter, openvino_graph
-        from nmfp.model.published import find_checkpoint, import_checkpoint
+        from nmfp.model.published import import_weights
 
-        out = Path(snakemake.output.info).parent
-        import_checkpoint(find_checkpoint(Path(snakemake.params.checkpoint)), out)
-        openvino_graph.export(fingerprinter.load_fingerprinter(out).graph, out)
+        params = snakemake.params
+        imported = import_weights(params.source, Path(snakemake.output.info).parent, params.checkpoint)
+        write_json(snakemake.output.origin, {"imported": imported})
 
 
 if __name__ == "__main__":

@@ -53,9 +53,16 @@ def add_parser(commands) -> None:
         "  nmfp weights import results/demo/models/demo-ntxent trained by the workflow\n",
     )
     load.add_argument(
-        "folder", help="folder of a published checkpoint, or of a model that the workflow trained"
+        "folder",
+        help="folder of a published checkpoint, one checkpoint in it, or a model that the workflow trained",
     )
     load.add_argument("--name", help="name to use it by (default: the folder's)")
+    load.add_argument(
+        "--checkpoint",
+        type=int,
+        metavar="N",
+        help="of a published folder: the checkpoint ckpt-N (default: the newest)",
+    )
     load.add_argument("--force", action="store_true", help="replace a model of that name")
     names = new_command(actions, "list", run_list, "list the models that --model knows by name")
     for command in (fetch, load, names):
@@ -84,7 +91,7 @@ def run_fetch(arguments) -> int:
                 fetch(sources[row], downloads)
                 unpack(archive_path(downloads, sources[row]), unpacked)
             try:
-                _import_published(unpacked, target)
+                _import(unpacked, target)
             except NmfpError as error:
                 raise NmfpError(
                     f"{error} That is what was published at the address in {arguments.sources}; to fetch it again "
@@ -105,21 +112,20 @@ def _make(folder: Path) -> None:
 
 
 def run_import(arguments) -> int:
-    """Import a checkpoint or copy a model."""
+    """Make a published checkpoint, or a model of the workflow, known by name."""
     set_up_logging(arguments, bulk=True)
-    folder = Path(arguments.folder)
+    from nmfp.model.published import split_checkpoint
+
+    folder, number = split_checkpoint(arguments.folder, arguments.checkpoint)
     if not folder.is_dir():
-        raise UsageError(f"{printable(arguments.folder)} is not a folder.")
+        raise UsageError(f"{printable(str(folder))} is not a folder.")
     name = arguments.name or folder.resolve().name
     if not name or "/" in name or name.startswith("."):
         raise UsageError(f"--name {printable(name)!r} is no plain name.")
     target = models_home() / name
     if target.exists() and not arguments.force:
         raise NmfpError(f"there is a model {name} already ({target}); choose another --name, or --force.")
-    if (folder / "model.json").is_file():
-        _copy(folder, target)
-    else:
-        _import_published(folder, target)
+    _import(folder, target, number)
     say(f"{name} is ready: use it as --model {name}")
     return OK
 
@@ -132,25 +138,11 @@ def run_list(arguments) -> int:
     return OK
 
 
-def _import_published(folder: Path, target: Path) -> None:
-    from nmfp.model import openvino_graph
-    from nmfp.model.fingerprinter import load_fingerprinter
-    from nmfp.model.published import find_checkpoint, import_checkpoint
+def _import(source: Path, target: Path, checkpoint: int | None = None) -> None:
+    from nmfp.model.published import import_weights
 
     with _whole(target) as part:
-        import_checkpoint(find_checkpoint(folder), part)
-        openvino_graph.export(load_fingerprinter(part).graph, part)
-
-
-def _copy(folder: Path, target: Path) -> None:
-    from nmfp.identification.store import MODEL_FILES
-    from nmfp.model.folder import read_model
-
-    read_model(folder)
-    with _whole(target) as part:
-        for name in MODEL_FILES:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, part / name)
+        import_weights(source, part, checkpoint)
 
 
 class _whole:

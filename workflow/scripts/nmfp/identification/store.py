@@ -28,7 +28,7 @@ from nmfp.database.fingerprints import TRACK_COLUMNS, Fingerprints, full_disk_ex
 from nmfp.database.merge import Partition, join_tables, merge
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_csv, read_json, sha256_file, write_csv, write_json, write_npy
-from nmfp.model.folder import check_graph, read_model
+from nmfp.model.folder import MODEL_FILES, check_graph, read_model
 from nmfp.segments import HOP_SAMPLES
 
 log = logging.getLogger("nmfp")
@@ -40,13 +40,6 @@ FILES = {
     "failures": "failures.csv",
     "info": "database.json",
 }
-MODEL_FILES = (
-    "config.yaml",
-    "fingerprinter.weights.h5",
-    "fingerprinter.bin",
-    "fingerprinter.xml",
-    "model.json",
-)
 # Beside them, each replaced as a whole and perhaps missing: the index where one pays, the scores of unknown music
 REPLACEABLE = ("index.faiss", "index.json", "calibration.json")
 EXTRACTION_VERSION = 1
@@ -168,7 +161,7 @@ def _copy_model(model: Path, target: Path) -> None:
         return
     with full_disk_explained(target):
         target.mkdir(exist_ok=True)
-        for name in MODEL_FILES:  # model.json last: a folder that has it is complete
+        for name in MODEL_FILES:
             if (model / name).is_file():
                 part = target / f"{name}.part"
                 shutil.copyfile(model / name, part)

@@ -1,12 +1,14 @@
-"""Weights published with the paper (TensorFlow object checkpoints) become a model folder of ours."""
+"""Weights from elsewhere become a model folder of ours: published ones (TensorFlow object checkpoints), and ours."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from nmfp.errors import NmfpError
+from nmfp.model.folder import MODEL_FILES, WEIGHTS, read_model
 from nmfp.model.melspectrogram import FRAME_HOP_SAMPLES, WINDOW_SAMPLES
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
@@ -15,12 +17,74 @@ _NORMALIZATION = {"layer_norm2d": "element", "layer_norm1d": "channel", "batch_n
 _BLOCKS = 8
 
 
-def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path) -> dict:
+def import_weights(source: str | Path, out_dir: str | Path, number: int | None = None) -> str:
+    """Write a model folder, graph for OpenVINO included, from weights that exist already.
+
+    Args:
+        source: a model folder of ours, a folder at or below which a published checkpoint lies, or one checkpoint
+            of it (`<folder>/ckpt-100`, with or without .index).
+        out_dir: model folder to write.
+        number: of the checkpoint; None: the newest.
+
+    Returns:
+        What was imported, for people: the checkpoint's path, or the model folder's.
+
+    Raises:
+        NmfpError: as `import_checkpoint`; a number is asked of a model folder, which holds one network.
+    """
+    source, out = Path(source), Path(out_dir)
+    if (source / "model.json").is_file():
+        if number is not None:
+            raise NmfpError(
+                f"{source} is a model folder and holds one network: leave the checkpoint's number out."
+            )
+        read_model(source)
+        if not (source / WEIGHTS).is_file():
+            raise NmfpError(f"{source} lacks {WEIGHTS}; it is no complete model folder.")
+        for name in MODEL_FILES:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, out / name)
+        if not (out / "fingerprinter.xml").is_file():
+            _export_graph(out)
+        return str(source)
+    folder, number = split_checkpoint(source, number)
+    folder = find_checkpoint(folder)
+    prefix = checkpoint_prefix(folder, number)
+    import_checkpoint(folder, out, number)
+    _export_graph(out)
+    return prefix
+
+
+def _export_graph(folder: Path) -> None:
+    from nmfp.model import fingerprinter, openvino_graph
+
+    openvino_graph.export(fingerprinter.load_fingerprinter(folder).graph, folder)
+
+
+def split_checkpoint(source: str | Path, number: int | None = None) -> tuple[Path, int | None]:
+    """A folder and the number of a checkpoint in it, of `<folder>/ckpt-100` (or its .index) or of a folder.
+
+    Raises:
+        NmfpError: the path names one number and `number` another.
+    """
+    source = Path(source)
+    match = re.fullmatch(r"ckpt-(\d+)(\.index)?", source.name)
+    if source.is_dir() or not match:
+        return source, number
+    if number not in (None, int(match[1])):
+        raise NmfpError(
+            f"{source} is checkpoint {match[1]}, but number {number} is asked for; name one of them."
+        )
+    return source.parent, int(match[1])
+
+
+def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path, number: int | None = None) -> dict:
     """Read a published checkpoint with the config.yaml beside it and write a model folder.
 
     Args:
         checkpoint_dir: holds ckpt-N.index, ckpt-N.data-*, checkpoint and config.yaml.
         out_dir: model folder to write: fingerprinter.weights.h5, config.yaml, model.json.
+        number: N of the checkpoint; None: the one that the file `checkpoint` names, else the highest.
 
     Returns:
         What model.json holds.
@@ -33,7 +97,7 @@ def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path) -> dict:
     from nmfp.model import fingerprinter
 
     folder = Path(checkpoint_dir)
-    arrays = _read_arrays(folder)
+    arrays = _read_arrays(checkpoint_prefix(folder, number))
     front_end, embedding_size, normalization = _read_config(folder / "config.yaml")
     network_settings = {
         "channels": [_conv_channels(arrays, i, folder) for i in range(_BLOCKS)],
@@ -57,16 +121,38 @@ def find_checkpoint(folder: str | Path) -> Path:
     return next(iter(whole + found), Path(folder))
 
 
-def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
-    """The model's variables of the newest checkpoint in a folder, by name."""
+def checkpoint_prefix(folder: Path, number: int | None = None) -> str:
+    """The common beginning of a checkpoint's files: of this number, else the newest.
+
+    Raises:
+        NmfpError: there is none, or none of this number.
+    """
+    numbers = sorted(
+        int(match[1])
+        for path in folder.glob("ckpt-*.index")
+        if (match := re.fullmatch(r"ckpt-(\d+)", path.stem))
+    )
+    if not numbers:
+        raise NmfpError(f"{folder} holds no TensorFlow checkpoint (ckpt-N.index and its .data files).")
+    if number is None:
+        number = _latest(folder / "checkpoint", numbers)
+    if number not in numbers:
+        held = ", ".join(map(str, numbers))
+        raise NmfpError(f"{folder} holds no checkpoint of number {number}; it holds {held}.")
+    return str(folder / f"ckpt-{number}")
+
+
+def _latest(state: Path, numbers: list[int]) -> int:
+    """The number that TensorFlow's file `checkpoint` calls the latest, where it is there; else the highest."""
+    text = state.read_text(encoding="utf-8", errors="replace") if state.is_file() else ""
+    named = re.search(r'^model_checkpoint_path: ".*?ckpt-(\d+)"', text, re.MULTILINE)
+    return int(named[1]) if named and int(named[1]) in numbers else numbers[-1]
+
+
+def _read_arrays(prefix: str) -> dict[str, np.ndarray]:
+    """The model's variables of a checkpoint, by name."""
     import tensorflow as tf
 
-    prefix = tf.train.latest_checkpoint(str(folder))
-    if prefix is None:
-        found = sorted(folder.glob("ckpt-*.index"), key=lambda p: int(re.sub(r"\D", "", p.stem) or 0))
-        if not found:
-            raise NmfpError(f"{folder} holds no TensorFlow checkpoint (ckpt-N.index and its .data files).")
-        prefix = str(found[-1].with_suffix(""))
     try:
         reader = tf.train.load_checkpoint(prefix)
         names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
