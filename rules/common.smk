@@ -11,6 +11,7 @@ output, which stays until its successor takes its name.
 """
 
 import os
+import re
 from pathlib import Path
 
 from nmfp.datasets.partitions import in_order
@@ -28,6 +29,10 @@ EVALUATION = f"{EXPERIMENT}/evaluation"
 REPORT = f"{EXPERIMENT}/report"
 LOGS = f"{EXPERIMENT}/logs"
 BENCHMARKS = f"{EXPERIMENT}/benchmarks"
+
+# models by where their weights come from
+IMPORTED = [m for m in config["models"] if "weights" in MODEL_CONFIGS[m]]
+TRAINED = [m for m in config["models"] if m not in IMPORTED]
 
 COLLECTIONS = ["music", "noise", "room", "microphone"]
 DEGRADATIONS = ["noise", "room", "microphone"]
@@ -47,6 +52,11 @@ wildcard_constraints:
     index="|".join(config["indexes"]),
     split="train|test",
     n="[0-9]+",
+
+
+def one_of(names):
+    """A pattern for a wildcard that may be any of these names; nothing fits where there is none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def batch_lists(wildcards):

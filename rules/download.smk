@@ -14,6 +14,7 @@ from nmfp.datasets.sources import (
     music_sets,
     needed_rows,
     read_sources,
+    set_folder,
     unpacked_sets,
 )
 from nmfp.errors import NmfpError
@@ -23,17 +24,61 @@ RECEIPTS = f"{DOWNLOADS}/receipts"
 # No digest of code stands with what is fetched and unpacked: a checksum says what it is, whatever fetched it, and a
 # terabyte would come again. Raise it when the receipts' keys change.
 RECEIPT_FORMAT = 1
-PUBLISHED = {
+# what `snakemake weights` fetches, by name
+RELEASED = {
     "nmfp-triplet": "weights_triplet",
     "nmfp-multiposcon": "weights_multiposcon",
 }
+
+
+def published_rows():
+    """Rows of the table that hold weights of this experiment's models.
+
+    Raises:
+        NmfpError: a model names a row that the table lacks.
+    """
+    names = []
+    for model in IMPORTED:
+        name = MODEL_CONFIGS[model]["entry"]
+        if name is not None and name not in SOURCES:
+            raise NmfpError(
+                f"config/models/{model}.yaml: entry: {name!r} is no row of {SOURCE_TABLE}; correct one of them."
+            )
+        names += [] if name is None else [name]
+    return names
+
+
+def published_weights(wildcards):
+    """Input function: the receipt of a model's published weights; nothing where they lie on this disk already."""
+    name = MODEL_CONFIGS[wildcards.model]["entry"]
+    return [] if name is None else [f"{RECEIPTS}/{name}.unpacked.json"]
+
+
+def weights_source(wildcards):
+    """Where the weights to import lie."""
+    model = MODEL_CONFIGS[wildcards.model]
+    if model["entry"] is None:
+        return model["weights"]
+    return str(set_folder(DOWNLOADS, SOURCES[model["entry"]].set))
+
+
+def weights_state(wildcards):
+    """A digest of the files of weights that lie on this disk already; None of published ones."""
+    model = MODEL_CONFIGS[wildcards.model]
+    if model["entry"] is not None:
+        return None
+    path = Path(model["weights"])
+    return folder_state(str(path if path.is_dir() else path.parent))
+
 
 try:
     SOURCE_TABLE = str(find_table(config["paths"]["sources"], workflow.basedir))
     SOURCES = read_sources(SOURCE_TABLE)
     if workflow.is_main_process and "identification" not in config:
         plan = describe_plan(
-            needed_rows(config["dataset"], SOURCES), SOURCES, DOWNLOADS
+            [*needed_rows(config["dataset"], SOURCES), *published_rows()],
+            SOURCES,
+            DOWNLOADS,
         )
         if plan:
             print(plan, file=sys.stderr)
@@ -43,7 +88,7 @@ except NmfpError as error:
 
 wildcard_constraints:
     source="|".join(SOURCES),
-    published="|".join(PUBLISHED),
+    published=one_of(RELEASED),
 
 
 rule download:
@@ -90,19 +135,20 @@ rule unpack:
 
 rule weights:
     input:
-        expand(f"{DOWNLOADS}/models/{{published}}/model.json", published=PUBLISHED),
+        expand(f"{DOWNLOADS}/models/{{published}}/model.json", published=RELEASED),
     localrule: True
 
 
 rule import_weights:
     input:
-        lambda wildcards: f"{RECEIPTS}/{PUBLISHED[wildcards.published]}.unpacked.json",
+        lambda wildcards: f"{RECEIPTS}/{RELEASED[wildcards.published]}.unpacked.json",
     output:
         config=f"{DOWNLOADS}/models/{{published}}/config.yaml",
         info=f"{DOWNLOADS}/models/{{published}}/model.json",
         weights=f"{DOWNLOADS}/models/{{published}}/fingerprinter.weights.h5",
         graph=f"{DOWNLOADS}/models/{{published}}/fingerprinter.xml",
         graph_weights=f"{DOWNLOADS}/models/{{published}}/fingerprinter.bin",
+        origin=f"{DOWNLOADS}/models/{{published}}/origin.json",
     log:
         f"{LOGS}/import_weights/{{published}}.log",
     conda:
@@ -112,7 +158,8 @@ rule import_weights:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         version=CODE["import_weights"],
-        checkpoint=f"{DOWNLOADS}/{{published}}",
+        source=f"{DOWNLOADS}/{{published}}",
+        checkpoint=None,
     script:
         "../workflow/scripts/import_weights.py"
 

@@ -1,7 +1,7 @@
 """Everything a reader wants to see, in one folder.
 
 INPUTS   evaluation/**/{hit_rates,analysis,recall}.csv, models/<model>/history.csv, query and database audio
-OUTPUTS  report/{hit_rates,accuracy,breakdowns,indexes,recall}.csv,
+OUTPUTS  report/{hit_rates,accuracy,breakdowns,indexes,models,recall}.csv,
          report/{hit_rates,training,match,scores,det,breakdowns,recall}.svg,
          report/{tables,misses}.html; report.html by `snakemake --report`
 """
@@ -23,7 +23,8 @@ rule report:
             model=config["models"],
             index=config["evaluation"]["indexes"],
         ),
-        histories=expand(f"{MODELS}/{{model}}/history.csv", model=config["models"]),
+        histories=expand(f"{MODELS}/{{model}}/history.csv", model=TRAINED),
+        origins=expand(f"{MODELS}/{{model}}/origin.json", model=IMPORTED),
         indexes=expand(
             f"{INDEX}/{{model}}/{{index}}/trained.json",
             model=config["models"],
@@ -52,6 +53,12 @@ rule report:
             caption="../workflow/report/hit_rates.rst",
             category="Hit rates",
             labels={"what": "hit rate by query length"},
+        ),
+        models=report(
+            f"{REPORT}/models.csv",
+            caption="../workflow/report/models.rst",
+            category="Training",
+            labels={"what": "trained here or imported (table)"},
         ),
         training=report(
             f"{REPORT}/training.svg",
@@ -137,6 +144,7 @@ rule report:
         version=CODE["report"],
         listed=lambda wildcards: listed("database"),
         runs=evaluated_runs("queries"),
+        models={model: MODEL_CONFIGS[model] for model in config["models"]},
         seed=config["seed"],
         resamples=config["evaluation"]["resamples"],
         data=lambda wildcards: DATA,

@@ -224,7 +224,8 @@ def write_config(path: Path, sources: Path, downloads: Path, **changes) -> Path:
         "evaluation": {"resamples": 100},
     }
     for section, values in changes.items():
-        config[section] = {**config[section], **values} if isinstance(values, dict) else values
+        known = config.get(section)
+        config[section] = {**known, **values} if isinstance(known, dict) else values
     path.write_text(yaml.safe_dump(config))
     return path
 

@@ -26,7 +26,9 @@ def paper():
     return yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["config", "archive", "demo", "demo-losses", "demo-indexes", "test"])
+@pytest.mark.parametrize(
+    "name", ["config", "archive", "published", "demo", "demo-losses", "demo-indexes", "test"]
+)
 def test_shipped_configurations_are_valid(paper, name):
     config = merge(paper, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
     assert cfg.validate_config(config) == config
@@ -140,6 +142,39 @@ def test_wrong_keys_are_refused_with_a_sentence(paper, path, value, sentence):
 def test_unknown_model_names_the_known_ones():
     with pytest.raises(cfg.ConfigError, match="'nmfp-tripled' has no file.*nmfp-triplet"):
         cfg.load_models(["nmfp-tripled"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "weights: published\nentry: weights_triplet\nloss: {tau: 0.1}",
+            "imported, loss how it is built or trained",
+        ),
+        ("weights: published", "entry names the row of sources.tsv"),
+        ("weights: {}\nentry: weights_triplet", "it belongs to weights: published"),
+        ("weights: /no/such/folder", "weights: /no/such/folder does not exist; correct the path"),
+        ("checkpoint: 100", "set weights as well"),
+        (
+            "weights: published\nentry: weights_triplet\ncheckpoint: newest",
+            "checkpoint: 'newest' is not of type",
+        ),
+    ],
+)
+def test_a_model_is_trained_or_imported(tmp_path, text, sentence):
+    (tmp_path / "mine.yaml").write_text(text.replace("{}", str(tmp_path)))
+    with pytest.raises(cfg.ConfigError) as error:
+        cfg.load_models(["mine"], tmp_path)
+    assert sentence in str(error.value) and "config/models/mine.yaml" in str(error.value)
+
+
+def test_an_imported_model_has_no_training_keys(tmp_path):
+    (tmp_path / "ckpt-100.index").write_bytes(b"")
+    (tmp_path / "mine.yaml").write_text(f"weights: {tmp_path}/ckpt-100")
+    assert cfg.load_models(["mine"], tmp_path) == {
+        "mine": {"weights": f"{tmp_path}/ckpt-100", "entry": None, "checkpoint": None}
+    }
+    assert not set(cfg.IMPORT_KEYS) & set(cfg.load_models(["nmfp-triplet"])["nmfp-triplet"])
 
 
 def test_defaults_are_filled_in_at_any_depth():

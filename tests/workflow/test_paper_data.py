@@ -8,6 +8,7 @@ import pandas as pd
 import paper_world as world
 import pytest
 import soundfile
+import yaml
 from workflow_runs import ROOT, snakemake
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -161,15 +162,19 @@ def test_wrong_table_of_sources_ends_before_the_plan(tmp_path):
     assert run.returncode != 0 and "paths.sources" in run.output and "Traceback" not in run.output
 
 
-def test_published_weights_are_fetched_and_imported(server, tmp_path):
+def released_archives():
+    """The two published archives of weights, in miniature, by name in the table of sources."""
     checkpoint = ROOT / "tests/reference/checkpoint"
     content = {p.name: p.read_bytes() for p in checkpoint.iterdir()}
-    archives = {
+    return {
         f"weights_{name}": world.zipped({f"nmfp-{name}/{member}": data for member, data in content.items()})
         for name in ("triplet", "multiposcon")
     }
+
+
+def test_published_weights_are_fetched_and_imported(server, tmp_path):
     everything = (*world.EXPECTED, "fma_metadata")
-    table = world.write_sources(tmp_path / "sources.tsv", server, archives, placed=everything)
+    table = world.write_sources(tmp_path / "sources.tsv", server, released_archives(), placed=everything)
     config = world.write_config(tmp_path / "paper.yaml", table, tmp_path / "disk")
     run = snakemake(tmp_path, "weights", configfile=config)
     assert run.returncode == 0, run.output[-6000:]
@@ -177,3 +182,26 @@ def test_published_weights_are_fetched_and_imported(server, tmp_path):
         folder = tmp_path / "disk/models" / name
         assert json.loads((folder / "model.json").read_text())["embedding_size"] == 16
         assert (folder / "fingerprinter.xml").exists()
+
+
+def test_released_networks_are_evaluated_without_training(server, tmp_path):
+    archives = {"nmfp_archive": world.archive_of_the_paper(), **released_archives()}
+    table = world.write_sources(tmp_path / "sources.tsv", server, archives)
+    shipped = yaml.safe_load((ROOT / "config/published.yaml").read_text())
+    config = world.write_config(tmp_path / "published.yaml", table, tmp_path / "disk", **shipped)
+    plan = snakemake(tmp_path, "--dry-run", configfile=config)
+    assert plan.returncode == 0, plan.output[-3000:]
+    assert plan.jobs["import_model"] == 2 and not {"train", "pack_chunks"} & set(plan.jobs)
+    assert f"{sum(map(len, archives.values())):,} bytes" in plan.output
+
+    run = snakemake(tmp_path, configfile=config, timeout=600)
+    assert run.returncode == 0, run.output[-6000:]
+    report = tmp_path / "results/published/report"
+    rates = pd.read_csv(report / "hit_rates.csv")
+    models = pd.read_csv(report / "models.csv", index_col="model")
+    assert set(rates.model) == set(models.index) == set(shipped["models"])
+    assert set(models.weights) == {"imported"}
+    for model, name in (("nmfp-triplet-published", "triplet"), ("nmfp-multiposcon-published", "multiposcon")):
+        assert models["from"][model] == f"weights_{name}: {tmp_path}/disk/nmfp-{name}/nmfp-{name}/ckpt-1"
+    again = snakemake(tmp_path, configfile=config)
+    assert again.returncode == 0 and "Nothing to be done" in again.output

@@ -88,7 +88,27 @@ def describe_miss(answer: pd.Series) -> dict:
     }
 
 
-def tables(hit_rates, accuracies, divided, calibrations, indexes, recalls, validations) -> list[tuple]:
+def models_table(models: dict[str, dict], origins: dict[str, dict]) -> pd.DataFrame:
+    """What the networks are: model, weights (trained here or imported), from, loss, epochs.
+
+    Args:
+        models: resolved configurations by name.
+        origins: origin.json of those that were imported.
+    """
+    rows = []
+    for name, model in models.items():
+        if name in origins:
+            source = origins[name]["imported"]
+            entry = f"{model['entry']}: " if model["entry"] else ""
+            rows.append((name, "imported", f"{entry}{source}", "", ""))
+        else:
+            rows.append((name, "trained here", "", model["loss"]["name"], model["epochs"]))
+    return pd.DataFrame(rows, columns=["model", "weights", "from", "loss", "epochs"])
+
+
+def tables(
+    models, hit_rates, accuracies, divided, calibrations, indexes, recalls, validations
+) -> list[tuple]:
     """The sections of tables.html."""
     names = {
         "track": "right track",
@@ -97,6 +117,14 @@ def tables(hit_rates, accuracies, divided, calibrations, indexes, recalls, valid
         "far": "right track, more than 0.5 s off",
     }
     sections = [
+        (
+            "Models",
+            "The networks of this experiment: trained here, or imported with weights that existed already.",
+            models,
+            ["model", "weights", "from", "loss"],
+        )
+    ]
+    sections += [
         (
             f"Models side by side: {names[criterion]}",
             "Hit rate in % by query length, with its 95 % interval.",
@@ -161,6 +189,8 @@ def validation_table(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The validated epochs of all models: model, epoch, loss, exact, near, track."""
     criteria = ["exact", "near", "track"]
     columns = ["epoch", "loss", *(f"validation_{name}" for name in criteria)]
+    if not histories:
+        return pd.DataFrame(columns=["model", "epoch", "loss", *criteria])
     named = [history.reindex(columns=columns).assign(model=model) for model, history in histories.items()]
     table = pd.concat(named, ignore_index=True).dropna(subset=columns[2:])
     return table.rename(columns=dict(zip(columns[2:], criteria, strict=True)))[
@@ -213,6 +243,10 @@ def main(snakemake):
         }
         plots.save(plots.training_figure(histories), outputs.training)
 
+        origins = {Path(path).parent.name: read_json(path) for path in inputs.origins}
+        models = models_table(params.models, origins)
+        write_csv(outputs.models, models)
+
         runs = pd.DataFrame([run.split("/") for run in params.runs], columns=RUN)
         labels = plots.run_labels(runs)
         analyses = [read_analysis(path) for path in inputs.analyses]
@@ -255,7 +289,7 @@ def main(snakemake):
         plots.save(plots_detail.recall_figure(recalls), outputs.recall_figure)
         calibrated = by_run(runs[tested], list(operating.values()))
         validations = validation_table(histories)
-        sections = tables(hit_rates, accuracies, divided, calibrated, indexes, recalls, validations)
+        sections = tables(models, hit_rates, accuracies, divided, calibrated, indexes, recalls, validations)
         write_text(outputs.tables, pages.tables_page(sections))
         misses = [describe_miss(answer) for _, answer in worst_misses(analyses[0]).iterrows()]
         write_text(outputs.misses, pages.misses_page(misses))

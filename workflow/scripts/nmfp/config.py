@@ -13,6 +13,9 @@ from nmfp.files import digest
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config"
 SCHEMAS = CONFIG / "schemas"
+# a model file's keys where its weights exist already
+IMPORT_KEYS = ("weights", "entry", "checkpoint")
+PUBLISHED = "published"
 
 COLLECTIONS = ("music", "noise", "room", "microphone")
 FMA_LISTS = ("training_ids", "validation_ids", "query_ids")
@@ -129,18 +132,49 @@ def load_models(names: list[str], folder: Path = CONFIG / "models") -> dict[str,
 
 
 def load_model(name: str, schema: dict, folder: Path) -> dict:
-    """One model's configuration, defaults filled in from the schema."""
+    """One model's configuration: how it is trained, defaults filled in from the schema, or where its weights come from.
+
+    A model that is not trained here has the keys IMPORT_KEYS and no other; one that is trained has none of them.
+    """
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise ConfigError(f"models: {name!r} has no file config/models/{name}.yaml; there are {known}.")
-    model = fill_defaults(_load_yaml(path) or {}, schema)
+    model = _load_yaml(path) or {}
     _check(model, schema, f"config/models/{name}.yaml")
+    if set(model) & set(IMPORT_KEYS):
+        return _imported_model(model, f"config/models/{name}.yaml")
+    model = fill_defaults(model, schema)
     try:
         settings.check(model)
     except NmfpError as error:
         raise ConfigError(f"config/models/{name}.yaml: {error}") from None
     return _in_order(model)
+
+
+def _imported_model(model: dict, where: str) -> dict:
+    """The keys of a model whose weights exist already.
+
+    Raises:
+        ConfigError: a key that says how to train, or one too few; a path that does not exist.
+    """
+    weights, entry = model.get("weights"), model.get("entry")
+    if weights is None:
+        raise ConfigError(f"{where}: entry and checkpoint say which weights to import: set weights as well.")
+    if other := sorted(set(model) - set(IMPORT_KEYS)):
+        raise ConfigError(
+            f"{where}: weights says that the network is imported, {other[0]} how it is built or trained: drop one."
+        )
+    if (weights == PUBLISHED) != (entry is not None):
+        raise ConfigError(
+            f"{where}: entry names the row of sources.tsv that the weights are fetched by: it belongs to"
+            f" weights: {PUBLISHED} and to nothing else."
+        )
+    if weights != PUBLISHED and not any(Path(path).exists() for path in (weights, f"{weights}.index")):
+        raise ConfigError(
+            f"{where}: weights: {weights} does not exist; correct the path, or write {PUBLISHED}."
+        )
+    return {"weights": weights, "entry": entry, "checkpoint": model.get("checkpoint")}
 
 
 def fill_defaults(value: object, schema: dict) -> object:

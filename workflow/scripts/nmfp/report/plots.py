@@ -127,6 +127,8 @@ def hit_rates_figure(table: pd.DataFrame) -> Figure:
 def training_figure(histories: dict[str, pd.DataFrame]) -> Figure:
     """Loss, and validation hit rates where there are any,
     against epochs; a column a model (losses do not compare)."""
+    if not histories:
+        return empty_figure("No network was trained in this experiment: its weights were imported.")
     validated = any(
         history.filter(like="validation_").notna().any(axis=None) for history in histories.values()
     )
