@@ -170,11 +170,13 @@ def _imported_model(model: dict, where: str) -> dict:
             f"{where}: entry names the row of sources.tsv that the weights are fetched by: it belongs to"
             f" weights: {PUBLISHED} and to nothing else."
         )
-    if weights != PUBLISHED and not any(Path(path).exists() for path in (weights, f"{weights}.index")):
+    if weights != PUBLISHED and not any(
+        Path(weights + suffix).expanduser().exists() for suffix in ("", ".index")
+    ):
         raise ConfigError(
             f"{where}: weights: {weights} does not exist; correct the path, or write {PUBLISHED}."
         )
-    return {"weights": weights, "entry": entry, "checkpoint": model.get("checkpoint")}
+    return {"weights": os.path.expanduser(weights), "entry": entry, "checkpoint": model.get("checkpoint")}
 
 
 def fill_defaults(value: object, schema: dict) -> object:
