@@ -330,6 +330,57 @@ def test_retrieval_from_a_folder_a_memmap_and_an_index(here, capsys, tmp_path):
     assert [r for _, r in answers["raw"]] == [r for _, r in answers["index"]] == rows
 
 
+def test_retrieval_from_a_published_database(here, capsys, tmp_path):
+    """database.mm, database.csv and flat.index as the published program leaves them, against our own database."""
+    import faiss
+
+    shared = ["--model", "model", "--threads", "1", "-q"]
+    assert main(["fingerprint", "CLIPS", "-o", str(tmp_path / "queries"), *shared]) == 0
+    database = store.open_store("songs.db")
+    folder = tmp_path / "published"
+    folder.mkdir()
+    vectors = np.array(database.vectors)
+    vectors.tofile(folder / "database.mm")
+    rows = database.tracks[["id", "row_start", "row_end"]].itertuples(index=False)
+    lines = [f"{name}.npy,{start},{end},{vectors.shape[1]}" for name, start, end in rows]
+    (folder / "database.csv").write_text("\n".join(["file_name,start,end,emb_dim", *lines]) + "\n")
+    flat = faiss.IndexFlatL2(vectors.shape[1])
+    flat.add(vectors)
+    faiss.write_index(flat, str(folder / "l2.index"))
+    ask = ["retrieve", str(tmp_path / "queries")]
+    memmap = ["--database-memmap", str(folder / "database.mm")]
+    index = ["--database-index", str(folder / "l2.index")]
+    for name, source in {
+        "ours": ["--database-memmap", "songs.db/database.npy"],
+        "memmap": memmap,
+        "ivf": [*memmap, "--index", "IVF2,Flat", "--probes", "2"],
+        "few": [*memmap, "--candidates", "3"],
+        "index": [*index, "--trust-index"],
+    }.items():
+        assert main([*ask, str(tmp_path / name), *source, "--columns", "published", "--top", "2"]) == 0
+    ours = (tmp_path / "ours/results.csv").read_text()
+    assert ours.splitlines()[0] == FIRST_COLUMNS and len(ours.splitlines()) > 5
+    for name in ("memmap", "ivf", "index"):
+        assert (tmp_path / name / "results.csv").read_text() == ours
+    assert FIRST_COLUMNS in (tmp_path / "few/results.csv").read_text()
+    capsys.readouterr()
+    assert main([*ask, str(tmp_path / "no"), *index]) == 1
+    assert "nothing vouches for l2.index" in capsys.readouterr().err
+    assert main([*ask, str(tmp_path / "no"), *memmap, "--probes", "4"]) == 2
+    assert "--probes is for an index" in capsys.readouterr().err
+    assert main([*ask, str(tmp_path / "no"), *index, "--trust-index", "--index", "ivf"]) == 2
+    assert main([*ask, str(tmp_path / "no"), *memmap, "--index", "nonsense"]) == 1
+    assert "the factory string 'nonsense'" in capsys.readouterr().err
+    (folder / "database.csv").write_text("\n".join(["file_name,start,end,emb_dim", *lines[:-1]]) + "\n")
+    assert main([*ask, str(tmp_path / "no"), *memmap]) == 1
+    assert "they do not belong together" in capsys.readouterr().err
+    flat.add(vectors[:1])
+    faiss.write_index(flat, str(folder / "l2.index"))
+    (folder / "database.csv").write_text("\n".join(["file_name,start,end,emb_dim", *lines]) + "\n")
+    assert main([*ask, str(tmp_path / "no"), *index, "--trust-index"]) == 1
+    assert "build the index again" in capsys.readouterr().err
+
+
 # database
 
 

@@ -13,24 +13,27 @@ from nmfp.cli.messages import clock, printable
 from nmfp.errors import NmfpError
 from nmfp.identification.identify_files import HOP_SECONDS, Result
 
-# The first five are those of the specification.
 COLUMNS = [
     "query_fp_path", "query_seq_len", "pred_track_path", "pred_start_segment", "score", "start_seconds", "confidence",
     "decision", "rank", "other_start_seconds", "note",
 ]  # fmt: skip
+PUBLISHED_COLUMNS = 5  # the first five, which the published program writes
 
 
 @contextlib.contextmanager
-def open_writer(form: str, path: str | None, queries: Sequence[str]) -> Iterator[Callable[[Result], None]]:
+def open_writer(
+    form: str, path: str | None, queries: Sequence[str], columns: int = len(COLUMNS)
+) -> Iterator[Callable[[Result], None]]:
     """A function that writes one result at once.
 
     Args:
         form: table, csv or json.
         path: file that appears when all results are written, None for standard output.
         queries: names of all queries, for the table's width.
+        columns: of COLUMNS, how many csv has; PUBLISHED_COLUMNS are the published program's.
     """
     with output(path) as f:
-        writer = {"table": _Table, "csv": _Csv, "json": _Json}[form](f, queries)
+        writer = _Csv(f, columns) if form == "csv" else {"table": _Table, "json": _Json}[form](f, queries)
         try:
             yield writer.write
         finally:
@@ -66,19 +69,22 @@ def output(path: str | None) -> Iterator[TextIO]:
 
 
 class _Csv:
-    def __init__(self, f: TextIO, queries: Sequence[str]):
-        self._writer = csv.writer(f, lineterminator="\n")
-        self._writer.writerow(COLUMNS)
+    def __init__(self, f: TextIO, columns: int):
+        self._writer, self._columns = csv.writer(f, lineterminator="\n"), columns
+        self._row(COLUMNS)
+
+    def _row(self, cells: list) -> None:
+        self._writer.writerow(cells[: self._columns])
 
     def write(self, result: Result) -> None:
         head = [result.query, result.segments]
         tail = [result.decision]
         if not result.rows:
-            self._writer.writerow([*head, "", "", "", "", "", *tail, "", "", result.note])
+            self._row([*head, "", "", "", "", "", *tail, "", "", result.note])
         for rank, row in enumerate(result.rows, 1):
             others = " ".join(f"{start * HOP_SECONDS:g}" for start in row.other_starts)
             place = [row.track, row.start_segment, f"{row.score:.6f}", f"{row.start_seconds:g}"]
-            self._writer.writerow([*head, *place, _share(row.confidence), *tail, rank, others, result.note])
+            self._row([*head, *place, _share(row.confidence), *tail, rank, others, result.note])
 
     def close(self) -> None:
         """A table needs no end."""

@@ -1,4 +1,8 @@
-"""Databases that are no database folder: .npy files, a memmap, an index."""
+"""Databases that are no database folder: .npy files, a memmap, an index; ours, and those of the published program.
+
+The published program keeps `database.mm` (raw float32), `database.csv` (`file_name, start, end, emb_dim`: rows of each
+file, end exclusive) and `<kind>.index` (FAISS) in one folder.
+"""
 
 from pathlib import Path
 
@@ -10,6 +14,10 @@ from nmfp.extraction.folder import model_digest_of, npy_files, read_fingerprints
 from nmfp.files import read_csv, read_json
 from nmfp.identification.reference import Reference
 from nmfp.search.matching import Bounds
+
+PUBLISHED_COLUMNS = ["file_name", "start", "end", "emb_dim"]
+KINDS = {"ivf": "IVF256,Flat", "ivfpq": "IVF256,PQ64x8"}  # the paper's, besides exact search and auto
+SEED = 27  # of the sample that an index learns from
 
 
 def from_folder(folder: str | Path) -> Reference:
@@ -43,9 +51,10 @@ def from_folder(folder: str | Path) -> Reference:
 
 
 def from_memmap(path: str | Path, dimension: int) -> Reference:
-    """A .npy of shape (rows, d), or raw float32 of `dimension` numbers a row; tracks.csv and silent.npy beside it count.
+    """A .npy of shape (rows, d), or raw float32 of `dimension` numbers a row; tracks.csv (or the
+    published database.csv) and silent.npy beside it count.
 
-    Without tracks.csv the whole array is one track, named by the file.
+    Without such a table the whole array is one track, named by the file.
 
     Raises:
         NmfpError: missing, of another dimension, or its tables do not belong to it.
@@ -74,16 +83,21 @@ def from_memmap(path: str | Path, dimension: int) -> Reference:
         from nmfp.database.fingerprints import load_array
 
         silent = np.asarray(load_array(flags, (len(vectors),), "bool"))
-    bounds, names = _tracks(path.with_name("tracks.csv"), len(vectors), str(path))
+    bounds, names = _tracks(path, vectors.shape)
     described = path.with_name("database.json")
     digest = str(read_json(described).get("model_digest", "")) if described.is_file() else ""
     return Reference(vectors, silent, bounds, names, digest, path.parent)
 
 
-def from_index(path: str | Path) -> Reference:
-    """A FAISS index with its .json; the vectors are decoded from it, so scores are those of compressed fingerprints.
+def from_index(path: str | Path, trusted: bool = False) -> Reference:
+    """A FAISS index with its .json, or one of the published program with its database.mm and database.csv beside it.
 
-    Tracks are named where the database lies in the same results (results/<experiment>/fingerprints).
+    Of ours the vectors are decoded from it, so scores are those of compressed fingerprints.
+
+    unless the database lies in the same results (results/<experiment>/fingerprints).
+
+    Args:
+        trusted: read it although no .json vouches for its bytes.
 
     Raises:
         NmfpError: missing, not what its .json describes, or it cannot decode its vectors.
@@ -94,6 +108,13 @@ def from_index(path: str | Path) -> Reference:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise NmfpError(f"{path} {what}; name an index file (index.faiss).")
+    if not path.with_suffix(".json").exists():
+        if not trusted:
+            raise NmfpError(
+                f"{path.with_suffix('.json')} does not exist, so nothing vouches for {path.name}, and a damaged or hostile "
+                "index can crash FAISS; say --trust-index if you know who made it."
+            )
+        return _from_published_index(path)
     index, info = nn.read(path, {})
     nn.set_search_parameters(index)
     database = _database_of(path, info)
@@ -110,11 +131,54 @@ def from_index(path: str | Path) -> Reference:
             "it; name that database by --database-memmap."
         )
     vectors = nn.decode(index)
-    bounds, names = _tracks(path.with_name("tracks.csv"), len(vectors), str(path))
+    bounds, names = _tracks(path, vectors.shape)
     digest = str(info.get("model_digest", ""))
     reference = Reference(vectors, np.zeros(len(vectors), bool), bounds, names, digest, path.parent)
     reference.index = index
     return reference
+
+
+def _from_published_index(path: Path) -> Reference:
+    from nmfp.search import index as nn
+
+    index = nn.read_unchecked(path)
+    nn.set_search_parameters(index)
+    memmap = path.with_name("database.mm")
+    if memmap.is_file():
+        reference = from_memmap(memmap, index.d)
+    else:
+        vectors = nn.decode(index)
+        bounds, names = _tracks(path, vectors.shape)
+        reference = Reference(vectors, np.zeros(len(vectors), bool), bounds, names, "", path.parent)
+    if index.ntotal != len(reference.vectors):
+        raise NmfpError(
+            f"{path} holds {index.ntotal} fingerprints and {memmap} {len(reference.vectors)}; they do not belong "
+            "together: build the index again."
+        )
+    reference.index = index
+    return reference
+
+
+def build_index(reference: Reference, kind: str) -> str:
+    """Give a database that has none an index, in memory.
+
+    Args:
+        kind: `exact` (none), one of KINDS, `auto`, or a FAISS factory string.
+
+    Returns:
+        What was built: the factory string after falling back where the database is too small, "" for exact search.
+
+    Raises:
+        NmfpError: FAISS does not know the factory string.
+    """
+    if kind == "exact":
+        return ""
+    from nmfp.search import index as nn
+
+    reference.index, resolved = nn.train(reference.vectors, KINDS.get(kind, kind), SEED, reference.threads)
+    nn.fill(reference.index, reference.vectors, threads=reference.threads)
+    nn.set_search_parameters(reference.index)
+    return resolved
 
 
 def _database_of(path: Path, info: dict) -> Path | None:
@@ -131,13 +195,30 @@ def _database_of(path: Path, info: dict) -> Path | None:
     return None
 
 
-def _tracks(path: Path, rows: int, name: str) -> tuple[Bounds, np.ndarray]:
-    if not path.is_file():
-        return Bounds(np.array([0]), np.array([rows])), np.array([name], object)
-    tracks = read_csv(path, TRACK_COLUMNS[:3], text=("id", "sha256", "status", "reason"))
-    tracks = tracks[tracks["row_end"] > tracks["row_start"]]
-    check_ranges(tracks, rows, path)
-    return (
-        Bounds(tracks["row_start"].to_numpy(np.int64), tracks["row_end"].to_numpy(np.int64)),
-        tracks["id"].to_numpy(object),
-    )
+def _tracks(path: Path, shape: tuple[int, int]) -> tuple[Bounds, np.ndarray]:
+    """Bounds and names of the tracks whose fingerprints a file holds, from the table beside it: ours, the published
+    program's, or one track named by the file."""
+    rows, dimension = shape
+    ours, published = path.with_name("tracks.csv"), path.with_name("database.csv")
+    if ours.is_file():
+        tracks = read_csv(ours, TRACK_COLUMNS[:3], text=("id", "sha256", "status", "reason"))
+        tracks = tracks[tracks["row_end"] > tracks["row_start"]]
+        check_ranges(tracks, rows, ours)
+        names = tracks["id"]
+    elif published.is_file():
+        tracks = read_csv(published, PUBLISHED_COLUMNS, text=("file_name",))
+        tracks = tracks.rename(columns={"file_name": "id", "start": "row_start", "end": "row_end"})
+        check_ranges(tracks, rows, published)
+        if len(tracks) and (tracks["row_end"].iloc[-1] != rows or (tracks["emb_dim"] != dimension).any()):
+            raise NmfpError(
+                f"{published} says {tracks['row_end'].iloc[-1]} fingerprints of {tracks['emb_dim'].iloc[0]} numbers and "
+                f"{path} holds {rows} of {dimension}; they do not belong together, or the queries are of another model."
+            )
+        tracks = tracks[tracks["row_end"] > tracks["row_start"]]
+        names = tracks["id"].str.removesuffix(".npy")
+    else:
+        return Bounds(np.array([0]), np.array([rows])), np.array([str(path)], object)
+    if tracks.empty:
+        raise NmfpError(f"the table beside {path} names no track with fingerprints.")
+    bounds = Bounds(tracks["row_start"].to_numpy(np.int64), tracks["row_end"].to_numpy(np.int64))
+    return bounds, names.to_numpy(object)

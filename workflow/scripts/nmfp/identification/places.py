@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nmfp.identification.reference import CANDIDATES, Reference
+from nmfp.identification.reference import Reference
 from nmfp.search.matching import Bounds, Overhang, match
 
 # Places of one track that score this close to the best one cannot be told from it: measured on queries at 0 to 10 dB,
@@ -57,7 +57,7 @@ def identify(
     if not sounding or sounding > 2 * longest:
         return Answer([], m, sounding)  # the rule of half an overlap cannot be met
     neighbours = reference.neighbours(vectors)
-    neighbours = _most_proposed(neighbours, silent, max(CANDIDATES, PAIR_BUDGET // m))
+    neighbours = _most_proposed(neighbours, silent, max(reference.candidates, PAIR_BUDGET // m))
     found = match(
         vectors,
         np.array([0, m]),

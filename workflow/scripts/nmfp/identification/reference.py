@@ -35,6 +35,7 @@ class Reference:
         folder: where the files lie.
         index: a FAISS index over the rows, or None: exact search.
         every: the index holds the rows 0, every, 2 every ...
+        candidates: rows that a search returns for each fingerprint of a query.
         content: SHA-256 of the vectors, "" where it is not known.
     """
 
@@ -47,10 +48,13 @@ class Reference:
     index: object = None
     content: str = ""
     every: int = 1
+    candidates: int = CANDIDATES
     threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
-    def neighbours(self, queries: np.ndarray, k: int = CANDIDATES) -> np.ndarray:
-        """The k nearest rows (m, k) int64 of queries float32 (m, d), -1 where there are fewer."""
+    def neighbours(self, queries: np.ndarray, k: int | None = None) -> np.ndarray:
+        """The k (None: `candidates`) nearest rows (m, k) int64 of queries float32 (m, d), -1 where there are
+        fewer."""
+        k = k or self.candidates
         if self.index is not None:
             from nmfp.search import index as nn
 
