@@ -381,6 +381,113 @@ def test_retrieval_from_a_published_database(here, capsys, tmp_path):
     assert "build the index again" in capsys.readouterr().err
 
 
+# evaluate
+
+
+@pytest.fixture
+def truth(here, tmp_path):
+    """Writes a table of ground truth beside links to the clips; clip i is cut from track i at 2 + i / 2 s."""
+    (tmp_path / "clips").symlink_to(here / "CLIPS")
+    tracks = ["MUSIC/one/song.wav", "MUSIC/one/song.flac", "MUSIC/two/song.wav", "MUSIC/two/other.wav"]
+
+    def write(starts, **changes):
+        rows = [
+            f"clips/clip {i}.wav,{track},{s}" for i, (track, s) in enumerate(zip(tracks, starts, strict=True))
+        ]
+        for i, row in changes.items():
+            rows[int(i[1:])] = row
+        (tmp_path / "truth.csv").write_text("\n".join(["query,track,start", *rows]) + "\n")
+        return str(tmp_path / "truth.csv")
+
+    return write
+
+
+def rates_of(folder):
+    with (folder / "hit_rates.csv").open() as f:
+        return {(r["criterion"], r["query_seconds"]): (r["hits"], r["sequences"]) for r in csv.DictReader(f)}
+
+
+def test_evaluation_with_places(truth, capsys, tmp_path):
+    table = truth(["2", "2.5", "3", "9"])  # the last is wrong by 5.5 s
+    out = tmp_path / "out"
+    ask = ["evaluate", table, str(out), "-d", "songs.db", "--threads", "1", "--seconds", "1", "2"]
+    assert main(ask) == 0
+    said = capsys.readouterr()
+    assert "far" in said.out and "start in the ground truth" not in said.err
+    found = rates_of(out)
+    # seven fingerprints a clip; sequences begin at the first of them
+    assert found["track", "2"] == ("4", "4") and found["near", "2"] == ("3", "4") == found["exact", "2"]
+    assert found["far", "2"] == ("1", "4")
+    answers = list(csv.DictReader((out / "analysis.csv").open()))
+    assert answers[0]["query_start_segment"] == "4" == answers[0]["pred_start_segment"]
+    before = {p: p.stat().st_mtime_ns for p in (out / "fingerprints").rglob("*.npy")}
+    assert main(ask) == 0
+    assert {p: p.stat().st_mtime_ns for p in (out / "fingerprints").rglob("*.npy")} == before
+
+
+def test_evaluation_without_places_reports_tracks_alone_and_says_so(truth, capsys, tmp_path):
+    table = truth(["", "", "", ""], _3="clips/clip 3.wav,unknown,")
+    out = tmp_path / "out"
+    assert main(["evaluate", table, str(out), "-d", "songs.db", "--threads", "1", "--seconds", "2"]) == 0
+    sentence = "only track hits are reported"
+    assert sentence in capsys.readouterr().err and sentence in (out / "report.html").read_text()
+    assert rates_of(out) == {("track", "2"): ("3", "3")}
+    assert "1 queries are unknown to the database" in (out / "report.html").read_text()
+    answers = {r["query_id"]: r for r in csv.DictReader((out / "analysis.csv").open())}
+    assert answers["clips/clip 3.wav"]["gt_track_path"] == ""
+
+
+def test_evaluation_of_fingerprints_in_published_files(truth, here, capsys, tmp_path):
+    shared = ["--model", "model", "--threads", "1", "-q"]
+    assert main(["fingerprint", "CLIPS/clip 0.wav", "-o", str(tmp_path / "fp"), *shared]) == 0
+    database = store.open_store("songs.db")
+    np.asarray(database.vectors).tofile(tmp_path / "database.mm")
+    lines = [
+        f"{r.id}.npy,{r.row_start},{r.row_end},{database.vectors.shape[1]}"
+        for r in database.tracks.itertuples()
+    ]
+    (tmp_path / "database.csv").write_text("\n".join(["file_name,start,end,emb_dim", *lines]) + "\n")
+    table = tmp_path / "t.csv"
+    table.write_text("query,track,start\nfp/CLIPS/clip 0.wav.npy,MUSIC/one/song.wav,2\n")
+    ask = [
+        "evaluate",
+        str(table),
+        str(tmp_path / "out"),
+        "-d",
+        str(tmp_path / "database.mm"),
+        "--seconds",
+        "3",
+    ]
+    assert main([*ask, "--model", "model"]) == 0
+    assert rates_of(tmp_path / "out")["exact", "3"] == ("1", "1")
+    capsys.readouterr()
+    assert main(ask) == 1 and "name the model by --model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("clips/clip 0.wav,MUSIC/none.wav,1", "line 5: the track 'MUSIC/none.wav' has no fingerprints in"),
+        ("clips/none.wav,unknown,", "line 5: the query 'clips/none.wav' is no file"),
+        (
+            "clips/clip 0.wav,MUSIC/one/song.wav,1",
+            "line 5: the query clips/clip 0.wav stands in an earlier line",
+        ),
+        ("clips/clip 3.wav,,1", "line 5: the track is empty"),
+        ("clips/clip 3.wav,MUSIC/two/other.wav,soon", "line 5: the start 'soon' is no time in seconds"),
+        ("clips/clip 3.wav,MUSIC/two/other.wav,-1", "line 5: the start '-1' is no time in seconds"),
+        ("clips/clip 3.wav,MUSIC/two/other.wav,400", "line 5: 'MUSIC/two/other.wav' has ended before 400 s"),
+    ],
+)
+def test_a_wrong_ground_truth_is_a_sentence_and_nothing_is_done(truth, capsys, tmp_path, row, sentence):
+    first = {} if "clip 0" not in row or "none" not in row else {"_0": "clips/clip 3.wav,unknown,"}
+    table = truth(["2", "", "", ""], _3=row, **first)
+    assert main(["evaluate", table, str(tmp_path / "out"), "-d", "songs.db"]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said and len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 # database
 
 

@@ -56,6 +56,7 @@ def test_every_command_runs_on_the_dependencies_alone(small_model, melody, tmp_p
     for i in range(2):
         write_wav(tmp_path / "MUSIC" / f"{i}.wav", melody(8000 * 11, i))
     (tmp_path / "model").symlink_to(small_model)
+    (tmp_path / "truth.csv").write_text("query,track,start\nMUSIC/0.wav,MUSIC/0.wav,0\n")
     brought = installed_with(PROJECT["dependencies"])
     hidden = [
         module
@@ -69,6 +70,7 @@ def test_every_command_runs_on_the_dependencies_alone(small_model, melody, tmp_p
         "monitor MUSIC/0.wav -d songs.db",
         "fingerprint MUSIC -o prints -m model -q",
         "retrieve prints out --database-embeddings prints",
+        "evaluate truth.csv rates -d songs.db -q",
         "database calibrate songs.db MUSIC -q",
         "database verify songs.db",
         "weights import model --name small",

@@ -3,7 +3,7 @@
 import argparse
 
 from nmfp import __version__
-from nmfp.cli import completion, database, fingerprint, identify, monitor, retrieve, weights
+from nmfp.cli import completion, database, evaluate, fingerprint, identify, monitor, retrieve, weights
 from nmfp.cli.options import Formatter
 
 DESCRIPTION = """\
@@ -17,6 +17,7 @@ examples:
   nmfp database create songs.db MUSIC/ --model nmfp-triplet
   nmfp identify clip.m4a --database songs.db              which song, and where in it?
   nmfp monitor radio.mp3 --database songs.db              the track list of a long recording
+  nmfp evaluate truth.csv results/ --database songs.db    how often are my queries found?
   nmfp fingerprint MUSIC/ -o fingerprints/ --model results/demo/models/demo-ntxent
 
 `nmfp COMMAND --help` explains a command. Exit status: 0 done, 1 some files failed or the work could not be
@@ -37,6 +38,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nmfp {__version__}")
     parser.set_defaults(parser=parser, whole=parser)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for group in (identify, monitor, database, fingerprint, retrieve, weights, completion):
+    for group in (identify, monitor, database, fingerprint, retrieve, evaluate, weights, completion):
         group.add_parser(commands)
     return parser

@@ -12,7 +12,9 @@ from nmfp.database.fingerprints import NPY_ERRORS, TRACK_COLUMNS, check_ranges, 
 from nmfp.errors import NmfpError
 from nmfp.extraction.folder import model_digest_of, npy_files, read_fingerprints
 from nmfp.files import read_csv, read_json
-from nmfp.identification.reference import Reference
+from nmfp.identification.reference import Reference, open_reference
+from nmfp.identification.store import is_store
+from nmfp.model.folder import read_model
 from nmfp.search.matching import Bounds
 
 PUBLISHED_COLUMNS = ["file_name", "start", "end", "emb_dim"]
@@ -157,6 +159,33 @@ def _from_published_index(path: Path) -> Reference:
         )
     reference.index = index
     return reference
+
+
+def open_any(path: str | Path, model: Path | None, trusted: bool = False) -> Reference:
+    """Whatever holds fingerprints: a database's folder, a folder of .npy files, an index, a memmap.
+
+    Args:
+        model: model folder, which says how many numbers a row of raw float32 has.
+        trusted: see `from_index`.
+
+    Raises:
+        NmfpError: it is none of these, or needs the model.
+    """
+    path = Path(path)
+    if path.is_dir():
+        is_database = is_store(path) or (path / "database.json").is_file()
+        return open_reference(path) if is_database or not npy_files(path) else from_folder(path)
+    if path.suffix in (".faiss", ".index"):
+        return from_index(path, trusted)
+    if path.suffix == ".npy" and path.is_file():
+        return from_memmap(path, read_fingerprints(path)[0].shape[1])
+    if path.suffix == ".mm" and path.is_file():
+        if model is None:
+            raise NmfpError(
+                f"{path} does not say how many numbers a fingerprint has; name the model by --model."
+            )
+        return from_memmap(path, read_model(model)["embedding_size"])
+    return open_reference(path)
 
 
 def build_index(reference: Reference, kind: str) -> str:

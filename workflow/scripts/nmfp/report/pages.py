@@ -116,6 +116,20 @@ def tables_page(sections: list[tuple[str, str, pd.DataFrame, list[str]]]) -> str
     return page("Tables", "\n".join(body), _SORT)
 
 
+def evaluation_page(table: pd.DataFrame, remarks: list[str], database: str) -> str:
+    """Hit rates of one's own queries (columns of hit_rates.csv), and what must be known to read them."""
+    names = {"track": "right track", "exact": "exactly the right row", "near": "right within 0.5 s"}
+    names["far"] = "right track, more than 0.5 s off"
+    body = [f"<h1>Hit rates</h1><p>Database: {html.escape(database)}</p>"]
+    body += [f"<p><b>{html.escape(remark)}</b></p>" for remark in remarks]
+    for criterion in table["criterion"].unique():
+        body.append(
+            f"<h2>{names[criterion]}</h2><p>Hit rate in % by query length, with its 95 % interval.</p>"
+        )
+        body.append(table_html(side_by_side(table, criterion), ["model", "index", "queries"]))
+    return page("Hit rates", "\n".join(body), _SORT)
+
+
 def side_by_side(table: pd.DataFrame, criterion: str) -> pd.DataFrame:
     """Rows models (with index and queries), columns query
     seconds: the layout in which the paper compares models."""
