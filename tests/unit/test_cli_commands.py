@@ -251,6 +251,31 @@ def test_monitor_in_every_format(mix, capsys):
     assert "BEGIN" in monitored(capsys, mix)
 
 
+def test_monitor_says_where_nothing_is_known_to_the_end(here, melody, tmp_path, capsys):
+    import soundfile
+
+    unknown = melody(8000 * 20, 991)
+    write_wav(tmp_path / "unknown.wav", unknown)
+    lines = monitored(capsys, str(tmp_path / "unknown.wav")).splitlines()
+    assert [line.split() for line in lines[1:]] == [["0:00.0", "0:20.0", "(nothing", "known)"]]
+    known = soundfile.read("MUSIC/two/other.wav", dtype="int16")[0]
+    write_wav(tmp_path / "both.wav", np.concatenate([known, unknown]))
+    lines = monitored(capsys, str(tmp_path / "both.wav")).splitlines()
+    assert len(lines) == 3 and lines[1].endswith("MUSIC/two/other.wav")
+    assert re.search(r"^ +0:1\d\.\d +0:35\.0 +\(nothing known\)$", lines[2])
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "cue"])
+def test_monitor_writes_nothing_of_what_is_no_music(here, form, tmp_path, capsys):
+    (tmp_path / "text.mp3").write_text("this is no music\n" * 300)
+    write_wav(tmp_path / "short.wav", np.ones(2400, np.int16))
+    for name in ("text.mp3", "short.wav"):
+        arguments = ["monitor", str(tmp_path / name), "-d", "songs.db", "--format", form, "--threads", "1"]
+        assert main(arguments) == 1
+        said = capsys.readouterr()
+        assert said.out == "" and name in said.err
+
+
 def test_monitor_reads_a_pipe(mix, capsys):
     arguments = ["monitor", "-", "--database", "songs.db", "--format", "json"]
     done = subprocess.run([*COMMAND, *arguments], stdin=open(mix, "rb"), capture_output=True, check=True)
@@ -568,6 +593,25 @@ def test_wrong_usage_is_status_2(here, arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2 and "usage: nmfp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, missing",
+    [("identify x.mp3", "-d/--database is"), ("identify", "query, -d/--database are"),
+     ("monitor x.mp3", "-d/--database is"), ("database create", "database, input, -m/--model are"),
+     ("database create songs.db MUSIC", "-m/--model is"), ("database info", "database is"),
+     ("fingerprint MUSIC -o out", "-m/--model is")],
+)  # fmt: skip
+def test_whoever_has_no_database_or_model_learns_what_they_are(arguments, missing, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments.split())
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and said.startswith("usage: nmfp") and f"\nnmfp: {missing} missing. " in said
+    assert "A database holds the fingerprints of your recordings; a model, a trained network," in said
+    assert (
+        "  nmfp weights fetch nmfp-triplet\n  nmfp database create songs.db MUSIC/ --model nmfp-triplet\n"
+        in said
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import itertools
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 COLUMNS = ["begin_seconds", "end_seconds", "track", "track_begin_seconds", "score", "confidence"]
 # Of a stream, which is waited for; and of a file, where all threads compute at once
 BLOCK_SECONDS, FILE_BLOCK_SECONDS = 2, 32
+# Shorter stretches without a track are gaps, not unknown music
+UNKNOWN_SECONDS = 5
 
 
 def add_parser(commands) -> None:
@@ -86,49 +89,82 @@ def run(arguments) -> int:
         session.decide_at(arguments.false_accept_rate)
         f = stack.enter_context(output(arguments.output))
         piped = stack.enter_context(AudioInput()) if arguments.recording == "-" else None
-        fingerprints = fingerprint_blocks(_blocks(arguments.recording, piped), session.engine)
+        recording = _Recording(arguments.recording, piped)
+        fingerprints = fingerprint_blocks(recording.blocks(), session.engine)
+        # nothing is written before it is certain that there is something to listen to
+        begun = list(itertools.islice(fingerprints, 1))
+        fingerprints = itertools.chain(begun, fingerprints)
         found = monitor(fingerprints, session.reference, session.decision.judge, settings)
         write = {"table": _table, "csv": _csv, "json": _json, "cue": _cue}[arguments.format]
-        write(f, found, arguments.recording)
+        write(f, found, recording)
     if piped and piped.interrupted:
         complain("interrupted; the list goes up to there.")
         return INTERRUPTED
     return OK
 
 
-def _blocks(path: str, piped: AudioInput | None) -> "Iterator[np.ndarray]":
-    """The samples of a recording or of standard input as they come, int16 (n,) at 8 kHz."""
-    from nmfp.audio.wav import AudioError, TruncatedAudio, stream
-    from nmfp.identification.fingerprinting import too_short
-    from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
+class _Recording:
+    """A file, or standard input, and how much of it has been heard.
 
-    source, samples = piped or path, 0
-    seconds = BLOCK_SECONDS if piped else FILE_BLOCK_SECONDS
-    try:
-        for block in stream(source, block_samples=seconds * SAMPLE_RATE):
-            samples += len(block)
-            yield block
-            if piped and piped.interrupted:
+    Attributes:
+        name: as it was typed.
+        samples: that have come, at 8 kHz.
+    """
+
+    def __init__(self, name: str, piped: AudioInput | None):
+        self.name, self.samples, self._piped = name, 0, piped
+
+    @property
+    def seconds(self) -> float:
+        """How much of it has been heard."""
+        from nmfp.segments import SAMPLE_RATE
+
+        return self.samples / SAMPLE_RATE
+
+    def blocks(self) -> "Iterator[np.ndarray]":
+        """The samples as they come, int16 (n,) at 8 kHz.
+
+        Raises:
+            AudioError: not audio, or shorter than a segment.
+        """
+        from nmfp.audio.wav import AudioError, TruncatedAudio, stream
+        from nmfp.identification.fingerprinting import too_short
+        from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
+
+        piped = self._piped
+        source = piped or self.name
+        seconds = BLOCK_SECONDS if piped else FILE_BLOCK_SECONDS
+        try:
+            for block in stream(source, block_samples=seconds * SAMPLE_RATE):
+                self.samples += len(block)
+                yield block
+                if piped and piped.interrupted:
+                    return
+        except AudioError as error:
+            if piped and piped.interrupted:  # cut off wherever that was
                 return
-    except AudioError as error:
-        if piped and piped.interrupted:  # cut off wherever that was
-            return
-        if samples < SEGMENT_SAMPLES or not isinstance(error, TruncatedAudio):
-            raise
-        complain(error)
-    if samples < SEGMENT_SAMPLES:
-        raise too_short(source, samples)
+            if self.samples < SEGMENT_SAMPLES or not isinstance(error, TruncatedAudio):
+                raise
+            complain(error)
+        if self.samples < SEGMENT_SAMPLES:
+            raise too_short(source, self.samples)
 
 
-def _table(f: TextIO, found: Iterator, recording: str) -> None:
+def _table(f: TextIO, found: Iterator, recording: _Recording) -> None:
     print(f"{'BEGIN':>9}  {'END':>9}  {'SCORE':>5}  {'IN TRACK':>9}  TRACK", file=f, flush=True)
     before = 0.0
     for s in found:
-        if s.begin - before >= 5:
-            print(f"{clock(before):>9}  {clock(s.begin):>9}  {'':>5}  {'':>9}  (nothing known)", file=f)
+        if s.begin - before >= UNKNOWN_SECONDS:
+            _unknown(f, before, s.begin)
         line = f"{clock(s.begin):>9}  {clock(s.end):>9}  {s.score:>5.3f}  {clock(s.track_begin):>9}"
         print(f"{line}  {printable(s.track)}", file=f, flush=True)
         before = max(before, s.end)
+    if recording.seconds - before >= UNKNOWN_SECONDS or not before:
+        _unknown(f, before, recording.seconds)
+
+
+def _unknown(f: TextIO, begin: float, end: float) -> None:
+    print(f"{clock(begin):>9}  {clock(end):>9}  {'':>5}  {'':>9}  (nothing known)", file=f, flush=True)
 
 
 def _values(s) -> dict:
@@ -137,7 +173,7 @@ def _values(s) -> dict:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _csv(f: TextIO, found: Iterator, recording: str) -> None:
+def _csv(f: TextIO, found: Iterator, recording: _Recording) -> None:
     writer = csv.DictWriter(f, COLUMNS, lineterminator="\n")
     writer.writeheader()
     f.flush()
@@ -146,7 +182,7 @@ def _csv(f: TextIO, found: Iterator, recording: str) -> None:
         f.flush()
 
 
-def _json(f: TextIO, found: Iterator, recording: str) -> None:
+def _json(f: TextIO, found: Iterator, recording: _Recording) -> None:
     f.write("[")
     try:
         for n, s in enumerate(found):
@@ -156,10 +192,12 @@ def _json(f: TextIO, found: Iterator, recording: str) -> None:
         f.write("\n]\n")
 
 
-def _cue(f: TextIO, found: Iterator, recording: str) -> None:
+def _cue(f: TextIO, found: Iterator, recording: _Recording) -> None:
     """A cue sheet (https://wiki.hydrogenaud.io/index.php?title=Cue_sheet): places in frames of 1/75 s."""
-    kind = {"mp3": "MP3", "aif": "AIFF", "aiff": "AIFF"}.get(recording.rsplit(".", 1)[-1].lower(), "WAVE")
-    print(f"FILE {_quoted(recording)} {kind}", file=f)
+    kind = {"mp3": "MP3", "aif": "AIFF", "aiff": "AIFF"}.get(
+        recording.name.rsplit(".", 1)[-1].lower(), "WAVE"
+    )
+    print(f"FILE {_quoted(recording.name)} {kind}", file=f)
     for n, s in enumerate(sorted(found, key=lambda s: s.begin), 1):
         frames = round(s.begin * 75)
         print(f"  TRACK {n:02d} AUDIO", file=f)

@@ -1,10 +1,14 @@
 """All commands of `nmfp` as one argparse tree; importing it costs argparse and nothing else."""
 
 import argparse
+import re
+import sys
+from typing import NoReturn
 
 from nmfp import __version__
 from nmfp.cli import completion, database, evaluate, fingerprint, identify, monitor, retrieve, weights
 from nmfp.cli.options import Formatter
+from nmfp.cli.status import USAGE
 
 DESCRIPTION = """\
 Identify music by fingerprints: from a few seconds of a noisy recording to the song and the place in it.
@@ -25,10 +29,32 @@ done, 2 wrong usage, 130 interrupted.
 """
 
 
+# What argparse calls them where they are missing
+_UNKNOWN_TO_BEGINNERS = {"database", "-d/--database", "-m/--model"}
+_BEGINNING = """\
+A database holds the fingerprints of your recordings; a model, a trained network, makes fingerprints. To get both:
+  nmfp weights fetch nmfp-triplet
+  nmfp database create songs.db MUSIC/ --model nmfp-triplet"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, which says what a database and a model are where one is missing."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and what is wrong, and end with status 2."""
+        missing = re.fullmatch(r"the following arguments are required: (.*)", message)
+        names = missing[1].split(", ") if missing else []
+        if not _UNKNOWN_TO_BEGINNERS & set(names):
+            super().error(message)
+        self.print_usage(sys.stderr)
+        verb = "is" if len(names) == 1 else "are"
+        self.exit(USAGE, f"nmfp: {', '.join(names)} {verb} missing. {_BEGINNING}\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The complete parser; the chosen command's function is `arguments.run`, its own parser `arguments.parser`,
     and this one `arguments.whole`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nmfp",
         description=DESCRIPTION,
         epilog=EPILOG,
