@@ -22,6 +22,8 @@ from nmfp.model.melspectrogram import FRAMES, LogMelSpectrogram
 from nmfp.segments import SEGMENT_SAMPLES
 
 EPSILON = 1e-3
+# of the moving statistics of batch normalisation; Keras's own
+MOMENTUM = 0.99
 TIME_STRIDES = (2, 2, 2, 2, 1, 2, 1, 2)
 FREQUENCY_STRIDE = 2
 WEIGHTS = "fingerprinter.weights.h5"
@@ -30,11 +32,15 @@ WEIGHTS = "fingerprinter.weights.h5"
 @keras.saving.register_keras_serializable("nmfp")
 class DivideAndEncode(keras.layers.Layer):
     """Features (B, F) -> (B, slices): Dense(units, ELU) ->
-    LayerNorm -> Dense(1) on each slice of F / slices numbers."""
+    normalisation -> Dense(1) on each slice of F / slices numbers.
 
-    def __init__(self, slices: int, units: int = 32, **kwargs):
+    Args:
+        normalization: `batch` over the batch, as in the blocks before it; else layer normalisation over the units.
+    """
+
+    def __init__(self, slices: int, units: int = 32, normalization: str = "element", **kwargs):
         super().__init__(**kwargs)
-        self.slices, self.units = slices, units
+        self.slices, self.units, self.normalization = slices, units, normalization
 
     def build(self, input_shape):
         """Create the weights of all heads at once; the fans are those of one head's own Dense layers."""
@@ -50,19 +56,34 @@ class DivideAndEncode(keras.layers.Layer):
         self.beta = self.add_weight((n, units), "zeros", name="beta")
         self.kernel_out = self.add_weight((n, units), glorot(units, 1), name="kernel_out")
         self.bias_out = self.add_weight((n,), "zeros", name="bias_out")
+        if self.normalization == "batch":
+            statistic = {"shape": (n, units), "dtype": "float32", "autocast": False, "trainable": False}
+            self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **statistic)
+            self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **statistic)
 
-    def call(self, features):
+    def call(self, features, training=False):
         """See the class."""
         slices = ops.reshape(features, (-1, self.slices, features.shape[-1] // self.slices))
         hidden = ops.elu(ops.einsum("bnw,nwu->bnu", slices, self.kernel_in) + self.bias_in)
-        hidden = ops.cast(hidden, "float32")
-        centred = hidden - ops.mean(hidden, axis=-1, keepdims=True)
-        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        centred, variance = self._moments(ops.cast(hidden, "float32"), training)
         hidden = centred * ops.rsqrt(variance + EPSILON) * ops.cast(self.gamma, "float32")
         hidden = ops.cast(hidden + ops.cast(self.beta, "float32"), self.compute_dtype)
         # The bias is part of the sum: an addition after it is fused with it by OpenVINO 2026.4 on a CPU, which then
         # adds the bias of slice b to all of row b of the batch.
         return ops.sum(hidden * self.kernel_out + self.bias_out[:, None] / self.units, axis=-1)
+
+    def _moments(self, hidden, training):
+        """Hidden units float32 (B, slices, units) less their mean, and their variance."""
+        if self.normalization == "batch" and not training:
+            return hidden - self.moving_mean, ops.convert_to_tensor(self.moving_variance)
+        axis = 0 if self.normalization == "batch" else -1
+        mean = ops.mean(hidden, axis=axis, keepdims=True)
+        centred = hidden - mean
+        variance = ops.mean(ops.square(centred), axis=axis, keepdims=True)
+        if self.normalization == "batch":
+            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * MOMENTUM + ops.squeeze(now, 0) * (1 - MOMENTUM))
+        return centred, variance
 
     def compute_output_shape(self, input_shape):
         """(B, slices)."""
@@ -70,7 +91,8 @@ class DivideAndEncode(keras.layers.Layer):
 
     def get_config(self):
         """Settings for serialisation."""
-        return {**super().get_config(), "slices": self.slices, "units": self.units}
+        own = {"slices": self.slices, "units": self.units, "normalization": self.normalization}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("nmfp")
@@ -155,7 +177,7 @@ def _normalize_rows(x, gamma, beta, epsilon):
 
 def _normalization(kind: str, dtype: str, name: str) -> keras.layers.Layer:
     if kind == "batch":
-        return keras.layers.BatchNormalization(epsilon=EPSILON, dtype=dtype, name=name)
+        return keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, dtype=dtype, name=name)
     kinds = {"element": ElementNormalization, "channel": keras.layers.LayerNormalization}
     return kinds[kind](epsilon=EPSILON, dtype=dtype, name=name)
 
@@ -186,7 +208,10 @@ def build_network(front_end: dict, network: dict, dtype: str | None = None) -> k
             f"of the last "
             "block; choose a divisor or change network.channels."
         )
-    x = DivideAndEncode(network["embedding_size"], network["head_units"], dtype=dtype, name="heads")(x)
+    heads = DivideAndEncode(
+        network["embedding_size"], network["head_units"], network["normalization"], dtype=dtype, name="heads"
+    )
+    x = heads(x)
     return keras.Model(inputs, UnitLength(name="fingerprint")(x), name="network")
 
 

@@ -220,6 +220,8 @@ def _published_value(path: str, shape: tuple, arrays: dict, folder: Path) -> np.
             "bias_in": "split_fc_layers/{}/layer_with_weights-0/bias",
             "gamma": "BN/{}/gamma",
             "beta": "BN/{}/beta",
+            "moving_mean": "BN/{}/moving_mean",
+            "moving_variance": "BN/{}/moving_variance",
             "kernel_out": "split_fc_layers/{}/layer_with_weights-2/kernel",
             "bias_out": "split_fc_layers/{}/layer_with_weights-2/bias",
         }
