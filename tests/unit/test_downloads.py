@@ -3,12 +3,14 @@ import hashlib
 import io
 import json
 import shutil
+import threading
+import time
 import zipfile
 from collections import namedtuple
 
 import pytest
 from nmfp.datasets import downloads as dl
-from nmfp.datasets.sources import Source, archive_path, part_path, receipt_path
+from nmfp.datasets.sources import Source, archive_path, part_path, receipt_path, unpacked_record_path
 
 PATH = "data/songs.zip"
 
@@ -78,6 +80,41 @@ def test_a_killed_fetch_goes_on_in_the_next_run(server, source, content, tmp_pat
     fetch(source, tmp_path)
     assert archive_path(tmp_path, source).read_bytes() == content
     assert server.sent(PATH) == len(content) - 1000
+
+
+def test_two_that_share_the_folder_fetch_once(server, source, content, tmp_path):
+    """Both have found nothing there when the first begins."""
+    waiting, receipts = [], []
+
+    def wait(seconds):
+        waiting.append(seconds)
+        time.sleep(0.01)
+
+    def run():
+        receipts.append(dl.fetch(source, tmp_path, (0, 0), wait, spare_bytes=0))
+
+    part = part_path(archive_path(tmp_path, source))
+    part.parent.mkdir(parents=True)
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    with dl._alone(part, time.sleep):
+        for n, thread in enumerate(threads):
+            before = len(waiting)
+            thread.start()
+            while len(waiting) < before + n + 1:
+                time.sleep(0.01)
+    for thread in threads:
+        thread.join(60)
+    assert receipts[0] == receipts[1] and receipts[0]["origin"] == "fetched"
+    assert server.sent(PATH) == len(content)
+
+
+def test_what_another_fetched_unpacked_and_deleted_is_not_fetched_again(server, source, tmp_path):
+    receipt = fetch(source, tmp_path)
+    archive_path(tmp_path, source).unlink()
+    unpacked_record_path(tmp_path, "songs").write_text("{}")
+    assert fetch(source, tmp_path) == receipt and len(server.log) == 1
+    receipt_path(tmp_path, "songs").unlink()  # as Snakemake does, and as a user is told to
+    assert fetch(source, tmp_path) == receipt and len(server.log) == 2
 
 
 def test_pauses_grow_and_end(server, source, tmp_path):

@@ -1,13 +1,20 @@
 import errno
 import io
+import json
 import stat
 import tarfile
+import threading
 import zipfile
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import unpack
 from nmfp.datasets import unpacking as up
+from nmfp.datasets.sources import Source
+from nmfp.errors import NmfpError
+from nmfp.files import write_json
 
 FILES = {"fma/000/000002.mp3": b"two" * 1000, "fma/000/000005.mp3": b"five" * 2000, "fma/README.txt": b""}
 
@@ -165,3 +172,73 @@ def test_a_disk_that_fills_up_is_said_and_a_rerun_goes_on(archive, tmp_path, mon
     monkeypatch.setattr(up, "_write", real)
     assert up.unpack(archive, tmp_path / "out")["kept"] == 1
     assert content_of(tmp_path / "out") == FILES
+
+
+SONGS = Source("songs", "songs", "1", "songs.zip", (), None, None, "sha1", "0" * 40, "zip", {}, "", "")
+RECEIPT = {"origin": "fetched", "checksum": SONGS.checksum}
+
+
+@pytest.fixture
+def downloads(tmp_path):
+    """A folder with songs.zip fetched into it."""
+    (tmp_path / "archives").mkdir()
+    make_zip(tmp_path / "archives/songs.zip")
+    write_json(tmp_path / "receipts/songs.json", RECEIPT)
+    return tmp_path
+
+
+def unpack_rule(downloads, monkeypatch):
+    monkeypatch.setattr(unpack, "read_sources", lambda table: {"songs": SONGS})
+    return SimpleNamespace(
+        input=SimpleNamespace(receipt=downloads / "receipts/songs.json"),
+        output=SimpleNamespace(manifest=downloads / "receipts/songs.unpacked.json"),
+        params=SimpleNamespace(downloads=downloads, table="sources.tsv"),
+        wildcards=SimpleNamespace(source="songs"),
+        config={"dataset": {"keep_archives": False}},
+        threads=2,
+        log=[str(downloads / "unpack.log")],
+    )
+
+
+def test_a_kill_before_the_manifest_does_not_cost_the_archive(downloads, monkeypatch):
+    rule = unpack_rule(downloads, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(unpack, "write_json", lambda *arguments: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            unpack.main(rule)
+    unpack.main(rule)
+    manifest = json.loads(Path(rule.output.manifest).read_text())
+    assert manifest == {
+        "name": "songs", "set": "songs", "checksum": SONGS.checksum, "files": 3, "bytes": 11000
+    }  # fmt: skip
+    assert content_of(downloads / "songs") == FILES and not (downloads / "archives/songs.zip").exists()
+
+
+def test_an_archive_that_is_gone_without_having_been_unpacked_is_fetched_again(downloads):
+    (downloads / "archives/songs.zip").unlink()
+    with pytest.raises(NmfpError, match="songs.zip is gone; delete .*receipts/songs.json to have it fetched"):
+        up.unpack_source(SONGS, downloads, RECEIPT, 1, True)
+
+
+def test_two_that_share_the_folder_unpack_once(downloads, monkeypatch):
+    running, calls, manifests, real = threading.Event(), [], [], up.unpack
+
+    def slow(archive, folder, threads):
+        calls.append(archive)
+        running.set()
+        second.start()
+        second.join(0.3)
+        assert second.is_alive(), "the second waits"
+        return real(archive, folder, threads)
+
+    def run():
+        manifests.append(up.unpack_source(SONGS, downloads, RECEIPT, 1, False, pause=0.01))
+
+    monkeypatch.setattr(up, "unpack", slow)
+    first, second = threading.Thread(target=run), threading.Thread(target=run)
+    first.start()
+    assert running.wait(30)
+    first.join(30)
+    second.join(30)
+    assert len(calls) == 1 and len(manifests) == 2 and manifests[0] == manifests[1]
+    assert content_of(downloads / "songs") == FILES

@@ -27,9 +27,10 @@ from nmfp.datasets.sources import (
     part_path,
     placed_by_hand,
     receipt_path,
+    unpacked_record_path,
 )
 from nmfp.errors import NmfpError
-from nmfp.files import progress, write_json
+from nmfp.files import progress, read_json, write_json
 
 log = logging.getLogger("nmfp")
 
@@ -70,6 +71,28 @@ def fetch(
         DownloadError: no address and no file; no space; wrong size or checksum; every address failed.
     """
     archive = archive_path(downloads, source)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(part_path(archive), sleep) as lock:
+        return _fetched_meanwhile(source, downloads) or _fetch(
+            source, downloads, pauses, sleep, spare_bytes, lock
+        )
+
+
+def _fetched_meanwhile(source: Source, downloads: str | Path) -> dict | None:
+    """The receipt of whoever fetched the file while this process waited: Snakemake starts a fetch without one."""
+    path = receipt_path(downloads, source.name)
+    there = (
+        archive_path(downloads, source).is_file() or unpacked_record_path(downloads, source.name).is_file()
+    )
+    if not (there and path.is_file()):
+        return None
+    receipt = read_json(path)
+    found = receipt.get("file"), receipt.get("checksum"), receipt.get("size")
+    return receipt if found == (source.file, source.checksum, source.size or receipt.get("size")) else None
+
+
+def _fetch(source: Source, downloads: str | Path, pauses, sleep, spare_bytes: int, lock: int) -> dict:
+    archive = archive_path(downloads, source)
     if placed_by_hand(downloads, source):
         receipt = _receipt(source, "folder", None, "")
     elif archive.is_file():
@@ -77,8 +100,7 @@ def fetch(
     elif not source.addresses:
         raise DownloadError(missing_sentence(source, downloads))
     else:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        checksum = _fetch_from_any(source, archive, pauses, sleep, spare_bytes)
+        checksum = _fetch_from_any(source, archive, pauses, sleep, spare_bytes, lock)
         receipt = _receipt(source, "fetched", archive.stat().st_size, checksum)
     write_json(receipt_path(downloads, source.name), receipt)
     return receipt
@@ -95,7 +117,7 @@ def _receipt(source: Source, origin: str, size: int | None, checksum: str) -> di
     }
 
 
-def _fetch_from_any(source: Source, archive: Path, pauses, sleep, spare_bytes: int) -> str:
+def _fetch_from_any(source: Source, archive: Path, pauses, sleep, spare_bytes: int, lock: int) -> str:
     """Try each address in turn until one gives the file that the table describes; return its checksum."""
     curl = shutil.which("curl")
     if curl is None:
@@ -105,19 +127,18 @@ def _fetch_from_any(source: Source, archive: Path, pauses, sleep, spare_bytes: i
     part = part_path(archive)
     _check_space(source, archive, part, spare_bytes)
     problems = []
-    with _alone(part, sleep) as lock:
-        for address in source.addresses:
-            try:
-                _transfer(curl, address, source, part, pauses, sleep, lock)
-                checksum = _check_fetched(part, source, address)
-            except _NextAddress as problem:
-                log.warning("%s", problem)
-                problems.append(str(problem))
-                continue
-            with part.open("rb") as f:
-                os.fsync(f.fileno())
-            part.replace(archive)
-            return checksum
+    for address in source.addresses:
+        try:
+            _transfer(curl, address, source, part, pauses, sleep, lock)
+            checksum = _check_fetched(part, source, address)
+        except _NextAddress as problem:
+            log.warning("%s", problem)
+            problems.append(str(problem))
+            continue
+        with part.open("rb") as f:
+            os.fsync(f.fileno())
+        part.replace(archive)
+        return checksum
     raise DownloadError(
         f"{source.name} could not be fetched: {' '.join(problems)} Run again to go on where it stopped, add a"
         f" mirror to config/sources.tsv, or put the file at {archive}."

@@ -234,6 +234,11 @@ def unpacked_path(downloads: str | Path, name: str) -> Path:
     return Path(downloads) / "receipts" / f"{name}.unpacked.json"
 
 
+def unpacked_record_path(downloads: str | Path, name: str) -> Path:
+    """The same, for ourselves: Snakemake deletes the other before it runs the rule again."""
+    return Path(downloads) / "receipts" / f".{name}.unpacked.json"
+
+
 def unpacked_sets(downloads: str | Path, sources: dict[str, Source], sets: Iterable[str]) -> list[str]:
     """The receipts of everything that sets are made of, once it is unpacked."""
     names = (name for set_name in sets for name in rows_of(sources, set_name))

@@ -6,6 +6,7 @@ Python's zipfile reads the bzip2 zips of FMA, which old `unzip` cannot.
 import concurrent.futures
 import contextlib
 import errno
+import logging
 import lzma
 import os
 import re
@@ -17,9 +18,20 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from nmfp.datasets.sources import LARGER_DISK, free_bytes, gib
+from nmfp.datasets.sources import (
+    LARGER_DISK,
+    Source,
+    archive_path,
+    free_bytes,
+    gib,
+    receipt_path,
+    set_folder,
+    unpacked_record_path,
+)
 from nmfp.errors import NmfpError
-from nmfp.files import digest, progress
+from nmfp.files import digest, progress, read_json, sole_writer, write_json
+
+log = logging.getLogger("nmfp")
 
 _BLOCK = 1 << 20
 SPARE_BYTES = 1 << 28
@@ -63,6 +75,67 @@ def unpack(archive: str | Path, folder: str | Path, threads: int = 1) -> dict:
                 f" {LARGER_DISK}; a rerun goes on with the members that are missing."
             ) from None
         raise
+
+
+def unpack_source(
+    source: Source,
+    downloads: str | Path,
+    receipt: dict,
+    threads: int,
+    keep_archive: bool,
+    pause: float = 10.0,
+) -> dict:
+    """Unpack a fetched source once, whoever else shares `downloads`; return its manifest.
+
+    A fetched archive is deleted (unless `keep_archive`) only when a record of its own says that its members are
+    there; the record answers from then on, also for a run that was killed before Snakemake knew.
+
+    Args:
+        receipt: of its download.
+        pause: seconds between two looks at whether another process is done.
+
+    Raises:
+        UnpackError: as `unpack`, or the archive is gone without having been unpacked.
+    """
+    record = unpacked_record_path(downloads, source.name)
+    known = _recorded(record, receipt)
+    with sole_writer(record.with_suffix(""), pause):
+        now = _recorded(record, receipt)
+        manifest = now if now != known else None  # made while this process waited
+        if manifest is None:
+            manifest = _unpack_or_recall(source, downloads, receipt, threads, now)
+        write_json(record, manifest)
+        if receipt["origin"] == "fetched" and not keep_archive:
+            archive_path(downloads, source).unlink(missing_ok=True)
+    return manifest
+
+
+def _unpack_or_recall(
+    source: Source, downloads: str | Path, receipt: dict, threads: int, recorded: dict | None
+) -> dict:
+    folder, archive = set_folder(downloads, source.set), archive_path(downloads, source)
+    manifest = {"name": source.name, "set": source.set, "checksum": receipt["checksum"]}
+    if receipt["origin"] == "folder":
+        return {**manifest, "files": sum(p.is_file() for p in folder.rglob("*")), "bytes": None}
+    if archive.is_file():
+        summary = unpack(archive, folder, threads)
+        log.info("%s: %d files, %d of them were here already", archive, summary["files"], summary.pop("kept"))
+        sync()
+        return {**manifest, **summary}
+    if recorded and folder.is_dir():
+        log.info("%s was unpacked before and deleted", archive)
+        return recorded
+    raise UnpackError(
+        f"{archive} is gone; delete {receipt_path(downloads, source.name)} to have it fetched again."
+    )
+
+
+def _recorded(record: Path, receipt: dict) -> dict | None:
+    """What an earlier unpacking of the same file wrote down."""
+    if not record.is_file():
+        return None
+    manifest = read_json(record)
+    return manifest if manifest.get("checksum") == receipt["checksum"] else None
 
 
 def _target(name: str, folder: Path, archive: Path) -> Path:
