@@ -168,6 +168,12 @@ def main() -> None:
         )
         print("|---|---|---|---|---|---|---|")
         print("\n".join(summary(truth, pd.read_csv(work / "results.csv"), set(unknown))))
+        rows = truth.rename(columns={"query_fp_path": "query"}).drop(columns=["kind", "snr_db"])
+        rows.loc[rows["track"].isin(unknown), ["track", "start"]] = ["unknown", None]
+        for kind in ("clean", "noisy"):
+            rows[truth["kind"] == kind].to_csv(work / f"{kind}.csv", index=False)
+            print()
+            nmfp(work, "evaluate", f"{kind}.csv", f"rates_{kind}", "-d", "songs.db")
         mixed = [
             known[i] for i in generator(options.seed, "mixed").permutation(len(known))[: options.mix_tracks]
         ]

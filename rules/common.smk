@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nmfp.datasets.partitions import in_order
 from nmfp.files import sha256_file
+from nmfp.search.gpu_form import gpu_form
 
 # for envs/*.post-deploy.sh, which Snakemake runs from a copy in another folder
 os.environ.update(NMFP_ENVS=f"{workflow.basedir}/envs")
@@ -122,6 +123,12 @@ def evaluated_runs(query_set):
 def index_setting(key, default):
     """Input or params function: a setting of the index at hand."""
     return lambda wildcards: config["indexes"][wildcards.index].get(key, default)
+
+
+def search_gpu(wildcards):
+    """GPUs that a search asks for: one where FAISS has a GPU form of the index, which must then fit into memory."""
+    index = config["indexes"][wildcards.index]
+    return int(gpu_form(index["factory"]) != "none" and not index.get("on_disk"))
 
 
 def shards_of(index):

@@ -41,6 +41,7 @@ rule search:
         "../envs/cpu.yaml"
     threads: 8
     resources:
+        gpu=search_gpu,
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
@@ -88,6 +89,7 @@ rule search_shard:
         "../envs/cpu.yaml"
     threads: 8
     resources:
+        gpu=search_gpu,
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
@@ -129,6 +131,7 @@ rule recall:
         "../envs/cpu.yaml"
     threads: 8
     resources:
+        gpu=search_gpu,
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:

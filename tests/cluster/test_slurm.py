@@ -90,12 +90,12 @@ def test_no_job_ran_twice(finished):
     assert len(ended) > 40 and len(set(ended)) == len(ended)
 
 
-def test_networks_ask_for_the_gpu(cluster, finished):
+def test_networks_and_searches_ask_for_the_gpu(cluster, finished):
     jobs = cluster.jobs(finished)
     for job in jobs:
-        network = job.rule in ("train", "extract")
-        assert job.partition == ("gpu" if network else "main")
-        assert ("gpu" in job.devices) == network, job
+        on_gpu = job.rule in ("train", "extract", "search", "recall")
+        assert job.partition == ("gpu" if on_gpu else "main")
+        assert ("gpu" in job.devices) == on_gpu, job
     # SLURM's device is taken as it is, and no lock of ours stands beside it
     log = (finished / "results/test/logs/train/test.log").read_text()
     assert "running on GPU 0" in log

@@ -193,6 +193,71 @@ def test_lists_left_on_the_disk_answer_alike(vectors, queries, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_without_a_gpu_the_index_stays_where_it_is(vectors):
+@pytest.mark.parametrize(
+    ("factory", "form"),
+    [
+        ("Flat", "float32"),
+        ("IVF256,Flat", "float32"),
+        ("IVF256,PQ48x8", "float32"),
+        ("IVF256,PQ64x8", "float16 look-up tables"),  # the paper's: 64 KiB do not fit into shared memory
+        ("IVF256,PQ64", "float16 look-up tables"),
+        ("IVF256,PQ64x4fs,RFlat", "none"),
+        ("IVF256,PQ64x10", "none"),
+        ("IVF1024_HNSW32,PQ64x8", "none"),
+        ("PQ16x8", "none"),
+        ("HNSW32", "none"),
+        ("auto", "none"),
+    ],
+)
+def test_what_a_gpu_can_search(factory, form):
+    assert nn.gpu_form(factory) == form
+    assert nn.describe(factory, factory, INFO)["gpu_form"] == form
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A FAISS with one GPU, that says what it was asked for."""
+    asked = []
+
+    class Options:
+        useFloat16 = False
+
+    def clone(index, options):
+        asked.append(options.useFloat16)
+        return "on the GPU"
+
+    for name, value in {
+        "StandardGpuResources": object,
+        "get_num_gpus": lambda: 1,
+        "GpuMultipleClonerOptions": Options,
+        "index_cpu_to_all_gpus": clone,
+    }.items():
+        monkeypatch.setattr(faiss, name, value, raising=False)
+    return asked
+
+
+def test_the_papers_index_goes_to_the_gpu_with_float16_tables(gpu):
+    assert nn.to_gpu("index", "IVF256,PQ64x8", ["0"]) == ("on the GPU", "GPU, float16 look-up tables")
+    assert nn.to_gpu("index", "IVF256,PQ32x8", ["0"]) == ("on the GPU", "GPU")
+    assert gpu == [True, False]
+
+
+def test_a_fall_back_to_the_cpu_is_said(gpu, monkeypatch, caplog):
+    def too_small(index, options):
+        raise RuntimeError("Error in void f() at x.cpp:1: out of memory")
+
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", too_small)
+    index, device = nn.to_gpu("index", "IVF256,PQ64x8", ["0"])
+    assert index == "index" and device.startswith("CPU: FAISS cannot put IVF256,PQ64x8 there (")
+    assert nn.to_gpu("index", "HNSW32", ["0"]) == ("index", "CPU: HNSW32 has no GPU form in FAISS")
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    assert "FAISS sees no GPU" in nn.to_gpu("index", "Flat", ["0"])[1]
+    monkeypatch.delattr(faiss, "StandardGpuResources")
+    assert "install faiss-gpu" in nn.to_gpu("index", "Flat", ["0"])[1]
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 4 and all(line.startswith("a GPU is there, but the CPU searches: ") for line in said)
+
+
+def test_without_a_gpu_the_index_stays_where_it_is_without_a_word(vectors, caplog):
     index, _ = nn.train(vectors, "Flat", seed=1)
-    assert nn.to_gpu(index) is index
+    assert nn.to_gpu(index, "Flat", []) == (index, "CPU") and not caplog.records

@@ -45,7 +45,7 @@ def analysis(rng, known=True, lengths=(1, 19), n=30):
 
 def recall_table(models=("a", "b")):
     rows = [
-        (model, name, "Flat", "", 1, 100, size, 60, share, 1.0, speed, 2)
+        (model, name, "Flat", "", 1, 100, size, 60, share, 1.0, speed, 2, "CPU")
         for model in models
         for name, size, share, speed in (("flat", 512.0, 1.0, 20_000), ("ivfpq", 85.5, 0.9, 8_000))
     ]

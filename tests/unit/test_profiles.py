@@ -76,9 +76,9 @@ def test_retries_multiply_inside_a_slurm_job(rule):
     assert "retries:" not in JOBS[rule] or "localrule: True" in JOBS[rule]
 
 
-def test_exactly_the_rules_with_a_network_ask_for_a_gpu():
-    gpu = {name for name, body in JOBS.items() if re.search(r"\bgpu=1\b", body)}
-    assert gpu == {"train", "extract"} == set(SLURM["set-resources"])
+def test_exactly_the_rules_with_a_network_or_an_index_to_search_ask_for_a_gpu():
+    gpu = {name for name, body in JOBS.items() if re.search(r"\bgpu=", body)}
+    assert gpu == {"train", "extract", "search", "search_shard", "recall"} == set(SLURM["set-resources"])
 
 
 def test_traps_of_the_executor_are_avoided():

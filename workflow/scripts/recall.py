@@ -10,13 +10,14 @@ from nmfp.database.fingerprints import open_fingerprints
 from nmfp.errors import NmfpError
 from nmfp.evaluation.recall import ANSWERS, COLUMNS, compare, nearest_rows, sample_rows, timed
 from nmfp.files import script_log, write_csv
+from nmfp.model.devices import claim, requested
 from nmfp.search import index
 from nmfp.search.shards import merge_neighbours
 
 log = logging.getLogger("nmfp")
 
 
-def search_files(snakemake, database, queries):
+def search_files(snakemake, database, queries, devices):
     """Answers (n, k) of all files of an index, the seconds that searching them took, and what is known of the index."""
     params, k = snakemake.params, max(ANSWERS, snakemake.params.candidates)
     fitting = {key: database.info[key] for key in ("model_digest", "dimension", "rows")}
@@ -26,24 +27,24 @@ def search_files(snakemake, database, queries):
         part, info = index.read(path, fitting, params.on_disk)
         index.set_search_parameters(part, params.nprobe, params.search_parameters)
         probes, first, every = index.probes(part), info.get("row_start", 0), info["every"]
-        part = index.to_gpu(part)
+        part, device = index.to_gpu(part, info["resolved"], devices)
         found, took = timed(partial(index.search, part, queries, k, snakemake.threads, first, every))
         distances.append(found[0])
         rows.append(found[1])
         seconds += took
-    return merge_neighbours(distances, rows, k), seconds, {**info, "probes": probes}
+    return merge_neighbours(distances, rows, k), seconds, {**info, "probes": probes, "device": device}
 
 
 def main(snakemake):
     """Contract: rules/evaluate.smk."""
-    with script_log(snakemake.log[0]):
+    with script_log(snakemake.log[0]), claim(requested(snakemake)) as devices:
         params, inputs, threads = snakemake.params, snakemake.input, snakemake.threads
         database, asked = open_fingerprints(params.database), open_fingerprints(params.queries)
         rows = sample_rows(asked.tracks, params.seed)
         if not len(rows):
             raise NmfpError(f"{params.queries} holds no queries; see its failures.csv.")
         queries = np.ascontiguousarray(asked.vectors[rows], dtype=np.float32)
-        answers, seconds, info = search_files(snakemake, database, queries)
+        answers, seconds, info = search_files(snakemake, database, queries, devices)
         nearest = nearest_rows(database.vectors, queries, threads)
         recall = compare(database.vectors, queries, nearest, answers)
         size = sum(Path(path).stat().st_size for path in inputs.index)
@@ -59,6 +60,7 @@ def main(snakemake):
             **{name: round(share, 6) for name, share in recall._asdict().items()},
             "segments_per_second": round(len(rows) / seconds),
             "threads": threads,
+            "device": info["device"],
         }
         write_csv(snakemake.output.table, pd.DataFrame([row], columns=COLUMNS))
         log.info(

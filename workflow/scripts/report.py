@@ -157,7 +157,7 @@ def tables(
             "Places are scored on the uncompressed fingerprints afterwards, so hit rates suffer less than recall. "
             "every 2: the index holds one row a second, so half of the nearest rows are not in it.",
             recalls,
-            ["model", "index", "factory"],
+            ["model", "index", "factory", "device"],
         ),
         (
             "Not in the database",
@@ -282,7 +282,10 @@ def main(snakemake):
         indexes = index_growth(inputs)
         write_csv(outputs.indexes, indexes)
         recalls = pd.concat(
-            [read_csv(p, recall.COLUMNS, text=("model", "index", "factory")) for p in inputs.recalls],
+            [
+                read_csv(p, recall.COLUMNS, text=("model", "index", "factory", "device"))
+                for p in inputs.recalls
+            ],
             ignore_index=True,
         )
         write_csv(outputs.recall, recalls)

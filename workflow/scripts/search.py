@@ -17,12 +17,13 @@ from nmfp.evaluation.sequences import (
     truth_of,
 )
 from nmfp.files import progress, read_csv, script_log, write_csv
+from nmfp.model.devices import claim, requested
 from nmfp.search import index
 
 log = logging.getLogger("nmfp")
 
 
-def nearest(snakemake, database, candidates):
+def nearest(snakemake, database, candidates, devices):
     """Where neighbours come from: an index, or what was found in its shards."""
     inputs, params = snakemake.input, snakemake.params
     if inputs.get("shard_rows"):
@@ -32,12 +33,14 @@ def nearest(snakemake, database, candidates):
     fitting["database_sha256"] = database.info["sha256"]
     searched, info = index.read(inputs.index, fitting, params.on_disk)
     index.set_search_parameters(searched, params.nprobe, params.search_parameters)
-    return by_index(index.to_gpu(searched), candidates, snakemake.threads, info["every"])
+    searched, device = index.to_gpu(searched, info["resolved"], devices)
+    log.info("searched on %s", device)
+    return by_index(searched, candidates, snakemake.threads, info["every"])
 
 
 def main(snakemake):
     """Contract: rules/evaluate.smk."""
-    with script_log(snakemake.log[0]):
+    with script_log(snakemake.log[0]), claim(requested(snakemake)) as devices:
         params, corpus, threads = snakemake.params, snakemake.wildcards.corpus, snakemake.threads
         database, queries = open_fingerprints(params.database), open_fingerprints(params.queries)
         if queries.info["model_digest"] != database.info["model_digest"]:
@@ -60,7 +63,7 @@ def main(snakemake):
             corpus.endswith("_shifted"),
         )
         paths = tracks["id"].map(track_paths).fillna(tracks["id"]).to_numpy(object)
-        neighbours = nearest(snakemake, database, plan.candidates)
+        neighbours = nearest(snakemake, database, plan.candidates, devices)
         tables = []
         found = place_queries(queries, database, neighbours, plan, threads)
         for part, answers in progress(found, unit="batch", label="search"):

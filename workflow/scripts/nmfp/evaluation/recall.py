@@ -21,7 +21,7 @@ ANSWERS = 10
 REPEATS = 3
 COLUMNS = [
     "model", "index", "factory", "probes", "every", "rows", "bytes_per_fingerprint", "segments", "recall_1",
-    "recall_10", "segments_per_second", "threads",
+    "recall_10", "segments_per_second", "threads", "device",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ An index may hold only every so manyth row of a database: the rows 0, every, 2 e
 second row, one a second). What it answers are rows of the database all the same.
 """
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -22,6 +23,9 @@ import numpy as np
 
 from nmfp.errors import NmfpError
 from nmfp.files import atomic, generator, read_json, sha256_file, write_json
+from nmfp.search.gpu_form import gpu_form
+
+log = logging.getLogger("nmfp")
 
 BLOCK_ROWS = 1 << 16
 # FAISS itself warns below this many training rows a centroid
@@ -179,15 +183,37 @@ def search(
     return distances, np.where(found < 0, -1, first_row + found * every)
 
 
-def to_gpu(index: faiss.Index) -> faiss.Index:
-    """The index on every GPU, where faiss-gpu, a device and a
-    GPU form of this index are there; else the index itself."""
-    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
-        return index
-    try:
-        return faiss.index_cpu_to_all_gpus(index)
-    except RuntimeError:
-        return index  # no GPU form (fast-scan codes, HNSW): the CPU searches it
+def to_gpu(index: faiss.Index, factory: str, devices: list[str]) -> tuple[faiss.Index, str]:
+    """The index on every GPU that this process may use, or itself.
+
+    Args:
+        factory: what the index is, after falling back.
+        devices: names of the GPUs, see `nmfp.model.devices`; none is the CPU, without a word.
+
+    Returns:
+        The index, and where it is searched: `GPU`, `GPU, float16 look-up tables`, `CPU`, or `CPU: ` and why no GPU that
+        is there is used, which is also a warning in the log.
+    """
+    if not devices:
+        return index, "CPU"
+    form, reason = gpu_form(factory), ""
+    if form == "none":
+        reason = f"{factory} has no GPU form in FAISS"
+    elif not hasattr(faiss, "StandardGpuResources"):
+        reason = "this FAISS is built for CPUs; install faiss-gpu"
+    elif not faiss.get_num_gpus():
+        reason = "FAISS sees no GPU; look at the driver"
+    else:
+        options = faiss.GpuMultipleClonerOptions()
+        options.useFloat16 = form != "float32"
+        try:
+            found = faiss.index_cpu_to_all_gpus(index, options)
+        except RuntimeError as error:  # most often its memory is too small
+            reason = f"FAISS cannot put {factory} there ({_reason(error)})"
+        else:
+            return found, "GPU" if form == "float32" else f"GPU, {form}"
+    log.warning("a GPU is there, but the CPU searches: %s", reason)
+    return index, f"CPU: {reason}"
 
 
 def write(path: str | Path, index: faiss.Index, info: dict) -> None:
@@ -207,6 +233,7 @@ def describe(factory: str, resolved: str, database_info: dict, every: int = 1) -
     return {
         "factory": factory,
         "resolved": resolved,
+        "gpu_form": gpu_form(resolved),
         "every": every,
         "rows": database_info["rows"],
         "dimension": database_info["dimension"],
