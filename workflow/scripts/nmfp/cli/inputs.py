@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from nmfp.cli.status import UsageError
-from nmfp.config import folder_state
-from nmfp.files import digest
 
 log = logging.getLogger("nmfp")
 
@@ -71,11 +69,15 @@ def state(argument: str) -> str:
     Raises:
         UsageError: a list cannot be read.
     """
+    from nmfp.files import digest  # loads pandas, which --help does not wait for
+
     named = read_list(argument) if Path(argument).suffix.lower() in LIST_SUFFIXES else [argument]
     return digest([_state_of(name) for name in named])
 
 
 def _state_of(name: str) -> list:
+    from nmfp.config import folder_state
+
     if os.path.isdir(name):
         return [name, folder_state(name)]
     try:
