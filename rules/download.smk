@@ -42,7 +42,7 @@ def published_rows():
         name = MODEL_CONFIGS[model]["entry"]
         if name is not None and name not in SOURCES:
             raise NmfpError(
-                f"config/models/{model}.yaml: entry: {name!r} is no row of {SOURCE_TABLE}; correct one of them."
+                f"config/models/{model}.yaml: entry: {name!r} is no row of {config['paths']['sources']}; correct one of them."
             )
         names += [] if name is None else [name]
     return names
@@ -72,8 +72,7 @@ def weights_state(wildcards):
 
 
 try:
-    SOURCE_TABLE = str(find_table(config["paths"]["sources"], workflow.basedir))
-    SOURCES = read_sources(SOURCE_TABLE)
+    SOURCES = read_sources(find_table(config["paths"]["sources"], workflow.basedir))
     if workflow.is_main_process and "identification" not in config:
         plan = describe_plan(
             [*needed_rows(config["dataset"], SOURCES), *published_rows()],
@@ -107,7 +106,7 @@ rule download:
         # not the address: a new mirror must not fetch anew
         content=lambda wildcards: SOURCES[wildcards.source].content_key(),
         downloads=lambda wildcards: DOWNLOADS,
-        table=SOURCE_TABLE,
+        table=config["paths"]["sources"],
     script:
         "../workflow/scripts/download.py"
 
@@ -128,7 +127,7 @@ rule unpack:
     params:
         version=RECEIPT_FORMAT,
         downloads=lambda wildcards: DOWNLOADS,
-        table=SOURCE_TABLE,
+        table=config["paths"]["sources"],
     script:
         "../workflow/scripts/unpack.py"
 
@@ -190,7 +189,7 @@ if config["dataset"]["source"] in ("fma", "archive"):
             ),
             check_counts=config["dataset"]["fma"]["check_counts"],
             downloads=lambda wildcards: DOWNLOADS,
-            table=SOURCE_TABLE,
+            table=config["paths"]["sources"],
         script:
             "../workflow/scripts/list_degradations.py"
 
@@ -223,7 +222,7 @@ if config["dataset"]["source"] == "fma":
                 if key != "degradations"
             },
             downloads=lambda wildcards: DOWNLOADS,
-            table=SOURCE_TABLE,
+            table=config["paths"]["sources"],
         script:
             "../workflow/scripts/list_fma.py"
 
@@ -249,7 +248,7 @@ if config["dataset"]["source"] == "archive":
             version=CODE["list_archive"],
             check_counts=config["dataset"]["fma"]["check_counts"],
             downloads=lambda wildcards: DOWNLOADS,
-            table=SOURCE_TABLE,
+            table=config["paths"]["sources"],
         script:
             "../workflow/scripts/list_archive.py"
 

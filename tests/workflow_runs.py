@@ -30,18 +30,19 @@ def snakemake(
     configfile: str | Path = ROOT / "config/test.yaml",
     cores: int = 2,
     timeout: float = 900,
+    root: Path = ROOT,
 ) -> Run:
-    """Run Snakemake on our Snakefile with results in `directory`."""
+    """Run Snakemake on our Snakefile, or on that of a copy of the repository, with results in `directory`."""
     command = [
         sys.executable,
         "-m",
         "snakemake",
         "--snakefile",
-        str(ROOT / "Snakefile"),
+        str(root / "Snakefile"),
         "--directory",
         str(directory),
     ]
     command += ["--cores", str(cores), *arguments, "--configfile", str(configfile)]
     environment = {**os.environ, "COLUMNS": "200", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=timeout)
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=timeout)
     return Run(run.returncode, run.stdout + run.stderr)

@@ -4,15 +4,17 @@ from pathlib import Path
 
 from nmfp.datasets import archive
 from nmfp.datasets import degradation_sets as sets
-from nmfp.datasets.sources import expected_of, read_sources, set_folder
+from nmfp.datasets.sources import expected_of, find_table, read_sources, set_folder
 from nmfp.files import script_log, write_csv
+
+HOME = Path(__file__).parents[2]
 
 
 def main(snakemake):
     with script_log(snakemake.log[0]):
         params, degradation = snakemake.params, snakemake.wildcards.degradation
         rows = []
-        sources = read_sources(params.table)
+        sources = read_sources(find_table(params.table, HOME))
         for name in params.sets:
             found = _rows(name, degradation, Path(params.downloads))
             if params.check_counts:

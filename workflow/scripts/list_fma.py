@@ -1,9 +1,10 @@
 """The music of the paper: FMA's clips and tracks by NAFP's ids (rule list_fma)."""
 
 import logging
+from pathlib import Path
 
 from nmfp.datasets.fma import find_audio, list_music, metadata_ids, nafp_ids, read_ids
-from nmfp.datasets.sources import check_count, expected_of, read_sources, set_folder
+from nmfp.datasets.sources import check_count, expected_of, find_table, read_sources, set_folder
 from nmfp.files import script_log, write_csv
 
 log = logging.getLogger("nmfp")
@@ -11,11 +12,13 @@ log = logging.getLogger("nmfp")
 # keys of the configuration, and of the counts in sources.tsv
 NAFP_COUNTS = {"training": "train", "validation": "validation", "query": "queries"}
 
+HOME = Path(__file__).parents[2]
+
 
 def main(snakemake):
     with script_log(snakemake.log[0]):
         params = snakemake.params
-        sources = read_sources(params.table)
+        sources = read_sources(find_table(params.table, HOME))
         folders = {name: set_folder(params.downloads, f"fma_{name}") for name in ("medium", "full")}
         if params.fma["check_counts"]:
             for name, folder in folders.items():

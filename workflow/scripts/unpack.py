@@ -1,14 +1,18 @@
 """Unpack one fetched archive (rule unpack)."""
 
-from nmfp.datasets.sources import read_sources
+from pathlib import Path
+
+from nmfp.datasets.sources import find_table, read_sources
 from nmfp.datasets.unpacking import unpack_source
 from nmfp.files import read_json, script_log, write_json
+
+HOME = Path(__file__).parents[2]
 
 
 def main(snakemake):
     with script_log(snakemake.log[0]):
         params = snakemake.params
-        source = read_sources(params.table)[snakemake.wildcards.source]
+        source = read_sources(find_table(params.table, HOME))[snakemake.wildcards.source]
         receipt = read_json(snakemake.input.receipt)
         # no param: whoever changes their mind about it need not unpack again
         keep = snakemake.config["dataset"]["keep_archives"]
