@@ -11,6 +11,7 @@ from nmfp.evaluation.calibration import tradeoff
 from nmfp.evaluation.hit_rates import COLUMNS, hits, read_analysis, seconds_of
 from nmfp.files import read_csv, read_json, script_log, write_csv, write_text
 from nmfp.report import pages, plots, plots_detail
+from nmfp.report.versions import versions
 from nmfp.search.growth import GROWTH_COLUMNS, growth
 from nmfp.segments import HOP_SAMPLES, SAMPLE_RATE, SEGMENT_SAMPLES, seconds_to_samples
 
@@ -181,6 +182,12 @@ def tables(
             [*RUN, "by", "group"],
         ),
         ("All hit rates", "One row a run, criterion and query length.", hit_rates, [*RUN, "criterion"]),
+        (
+            "Made with",
+            "Versions on the machine that wrote this report; stages that ran earlier or elsewhere may have had others.",
+            versions(),
+            ["component", "version"],
+        ),
     ]
     return sections
 
