@@ -3,6 +3,7 @@
 import logging
 import signal
 
+import nmfp  # noqa: F401 - settles how TensorFlow computes, before a test imports it
 import pytest
 from hypothesis import HealthCheck, settings
 

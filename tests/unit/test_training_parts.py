@@ -35,4 +35,4 @@ def test_parts_are_put_back_in_order():
 
     assert step.parts_of(96) > 1
     cut = np.asarray(step._compiled(with_tensors, 96)(batch))
-    np.testing.assert_allclose(cut, rows(batch, 96), rtol=1e-6)
+    np.testing.assert_allclose(cut, rows(batch, 96), rtol=1e-6, atol=1e-6)

@@ -26,6 +26,7 @@ LIBRARY = "nmfp"
 PLUMBING = {
     "nmfp.errors": "says what is wrong; whoever fails writes nothing",
     "nmfp.model.devices": "which GPU a job gets; engines and settings say how it computes",
+    "nmfp.model.memory": "what becomes of memory that is no longer used",
     "nmfp.code_digest": "this module: no script computes with it",
     "nmfp.cli.messages": "what goes to the terminal",
     "nmfp.files.atomic": "how a file gets its name, not what is in it",

@@ -18,6 +18,7 @@ import numpy as np
 from nmfp.errors import NmfpError
 from nmfp.model import folder as model_folder
 from nmfp.model import openvino_graph
+from nmfp.model.memory import keep_large_blocks
 
 log = logging.getLogger("nmfp")
 
@@ -110,6 +111,7 @@ class KerasEngine:
     name = "keras"
 
     def __init__(self, folder: Path, batch: int, threads: int):
+        keep_large_blocks()
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         if backend == "tensorflow":
             import tensorflow as tf

@@ -13,6 +13,7 @@ from nmfp import settings
 from nmfp.degradation.graph import Degrader, response_spectra
 from nmfp.files import digest, write_csv
 from nmfp.model import fingerprinter
+from nmfp.model.memory import keep_large_blocks
 from nmfp.training import callbacks, checkpoint, data, draws, optimizers
 from nmfp.training.batches import Batches
 from nmfp.training.device_audio import Places, fits_on_device
@@ -96,6 +97,7 @@ def train(
         NmfpError: the configuration makes no sense for this data, a file is broken, the loss is not finite.
     """
     settings.check(model, len(chunks.audio))
+    keep_large_blocks()
     work, out = Path(work), Path(out)
     work.mkdir(parents=True, exist_ok=True)
     optimizers.distribute(model["devices"])
