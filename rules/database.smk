@@ -2,7 +2,8 @@
 
 INPUTS   fingerprints/<model>/{corpus}/partitions/; data/{corpus}/tracks.csv says which tracks still exist
 OUTPUTS  fingerprints/<model>/{corpus}/{database.npy,silent.npy,tracks.csv,failures.csv,database.json}
-COMPACT  `snakemake compact` takes the rows of removed tracks out of the partitions; the next run merges what is left
+COMPACT  `snakemake compact` takes the rows of removed tracks out of the partitions and deletes their WAVs; the next run
+         merges what is left
 """
 
 
@@ -61,5 +62,7 @@ rule compact:
         folders=expand(
             f"{FINGERPRINTS}/{{model}}/database/partitions", model=config["models"]
         ),
+        registry=f"{DATA}/database/partitions.registry.csv",
+        collections=expand(f"{DATA}/{{collection}}", collection=COLLECTIONS),
     script:
         "../workflow/scripts/compact.py"

@@ -5,8 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from nmfp.audio.wav import write_wav
 from nmfp.database import compaction, merge
+from nmfp.datasets.columns import AUDIO_COLUMNS
+from nmfp.datasets.conversion import remove_wavs
+from nmfp.datasets.partitions import write_lists
 from nmfp.errors import NmfpError
+from nmfp.files import write_csv
 from test_merge import failing, write_partition
 
 GONE = {"b", "e"}
@@ -96,3 +101,32 @@ def test_full_disk_leaves_the_partition(folder, monkeypatch):
     assert contents(folder) == before
     monkeypatch.undo()
     assert run(folder, alive("a", "f")) == [11, 0]
+
+
+def test_the_wavs_of_removed_files_go_and_no_others(tmp_path):
+    """Duplicates keep theirs: it is needed when the file that they repeat goes."""
+    collection = tmp_path / "music"
+    names = ["stays.mp3", "goes.mp3", "deep/goes.flac", "repeats.mp3"]
+    for name in names:
+        write_wav(collection / "audio" / f"{name}.wav", np.ones(8000, np.int16))
+    write_wav(tmp_path / "elsewhere.wav", np.ones(8000, np.int16))
+    paths = [str(collection / "audio" / f"{name}.wav") for name in names]
+    rows = [(n, p, "any", 8000, n, "ok", "") for n, p in zip(names, paths, strict=True)]
+    rows += [("broken.mp3", "", "any", 0, "", "failed", "text")]
+    rows += [("moved.mp3", str(tmp_path / "elsewhere.wav"), "any", 8000, "m", "ok", "")]
+    write_csv(collection / "converted" / "0001.csv", pd.DataFrame(rows, columns=AUDIO_COLUMNS))
+    listed = [
+        ("stays.mp3", "in/stays.mp3", "any", "", "1"),
+        ("repeats.mp3", "in/repeats.mp3", "any", "", "2"),
+    ]
+    files = pd.DataFrame(listed, columns=["id", "path", "role", "reason", "state"])
+    write_csv(collection / "files.csv", files)
+    before = pd.concat([files, files.assign(id=["goes.mp3", "deep/goes.flac"], state=["3", "4"])])
+    write_lists(before, collection / "batches", collection / "batches.registry.csv", 10)
+    assert remove_wavs(collection) == (2, 2 * 16_044)
+    assert sorted(p.name for p in collection.rglob("*.wav")) == ["repeats.mp3.wav", "stays.mp3.wav"]
+    assert (tmp_path / "elsewhere.wav").exists() and remove_wavs(collection) == (0, 0)
+    known = pd.read_csv(collection / "batches.registry.csv").set_index("id")["present"]
+    assert known["stays.mp3"] == 1 and known["goes.mp3"] == known["deep/goes.flac"] == -1
+    write_csv(collection / "files.csv", files[:1].drop(columns="state"))
+    assert remove_wavs(collection) == (0, 0)  # a published collection

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nmfp.datasets.partitions import assign, in_order, read_list, read_registry, write_lists
+from nmfp.datasets.partitions import assign, forget, in_order, read_list, read_registry, write_lists
 from nmfp.errors import NmfpError
 
 IDS = st.text(min_size=1, max_size=3)
@@ -120,3 +120,31 @@ def test_files_that_nobody_has_read_yet_are_told_apart_by_their_state(tmp_path):
     assert write_lists(second, folder, registry, 5) == [["a", "b"], ["b"]]
     assert written(folder)["0001.csv"] == before["0001.csv"]
     assert read_list(folder / "0001.csv", second) == ["a"] and read_list(folder / "0002.csv", second) == ["b"]
+
+
+def test_what_was_forgotten_comes_again_in_a_new_list(tmp_path):
+    """Compaction deletes what was made of removed items: the finished job of their list will not make it again."""
+    folder, registry = tmp_path / "lists", tmp_path / "registry.csv"
+    table = pd.DataFrame({"id": ["a", "b", "c"], "state": ["1", "2", "3"]})
+    write_lists(table, folder, registry, 2)
+    left = table[table["id"] != "a"]
+    write_lists(left, folder, registry, 2)
+    before = [(folder / f"000{n}.csv").read_bytes() for n in (1, 2)]
+    forget(registry, left)
+    write_lists(left, folder, registry, 2)  # remembered, and no list changes
+    assert [(folder / f"000{n}.csv").read_bytes() for n in (1, 2)] == before
+    write_lists(table, folder, registry, 2)
+    assert [read_list(folder / f"000{n}.csv", table) for n in (1, 2, 3)] == [["b"], ["c"], ["a"]]
+    assert (folder / "0002.csv").read_bytes() == before[1]
+    stable = [path.read_bytes() for path in sorted(folder.iterdir())]
+    write_lists(table, folder, registry, 2)
+    assert [path.read_bytes() for path in sorted(folder.iterdir())] == stable
+
+
+def test_without_contents_nothing_is_forgotten(tmp_path):
+    table = pd.DataFrame({"id": ["a", "b"]})
+    write_lists(table, tmp_path / "lists", tmp_path / "registry.csv", 2)
+    before = (tmp_path / "registry.csv").read_bytes()
+    forget(tmp_path / "registry.csv", table[:1])
+    forget(tmp_path / "none.csv", table)
+    assert (tmp_path / "registry.csv").read_bytes() == before

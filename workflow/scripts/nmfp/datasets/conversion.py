@@ -12,8 +12,10 @@ from nmfp.audio.decoder import AudioError, read_header
 from nmfp.audio.sox import convert_with_sox
 from nmfp.datasets.columns import AUDIO_COLUMNS
 from nmfp.datasets.journal import Journal
+from nmfp.datasets.partitions import forget
+from nmfp.datasets.splits import file_id
 from nmfp.errors import NmfpError
-from nmfp.files import digest, progress, sha256_file
+from nmfp.files import digest, progress, read_csv, sha256_file
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 LONGEST_NAME = 200
@@ -74,6 +76,32 @@ def wav_path(folder: Path, name: str) -> Path:
             f"The id {name!r} leads out of its folder; ids are paths below the collection's folder."
         )
     return folder.joinpath(*(_short(part) for part in parts))
+
+
+def remove_wavs(collection: Path) -> tuple[int, int]:
+    """Delete the WAVs of a collection's files that are listed no more; returns how many, and their bytes.
+
+    Args:
+        collection: folder data/<collection>, with files.csv, converted/ and audio/. WAVs of listed files stay, those
+            of duplicates too: they are needed when the file that they repeat goes.
+    """
+    files = read_csv(
+        collection / "files.csv", ["id", "path", "role", "reason"], text=("id", "path", "reason", "state")
+    )
+    if "state" not in files:
+        return 0, 0  # published collections do not change
+    listed, wavs = set(files["id"]), {}
+    for table in sorted((collection / "converted").glob("*.csv")):
+        rows = read_csv(table, AUDIO_COLUMNS, text=("id", "path", "reason", "role", "sha256", "status"))
+        for row in rows[rows["status"] == "ok"].itertuples():
+            wavs[row.path] = file_id(row.id) in listed
+    forget(collection / "batches.registry.csv", files)
+    count = size = 0
+    for path in (Path(path) for path, needed in wavs.items() if not needed):
+        if path.is_file() and path.resolve().is_relative_to((collection / "audio").resolve()):
+            count, size = count + 1, size + path.stat().st_size
+            path.unlink()
+    return count, size
 
 
 def _sweep(folder: Path) -> None:

@@ -13,6 +13,8 @@ from nmfp.errors import NmfpError
 from nmfp.files import read_csv, write_csv
 
 REGISTRY_COLUMNS = ["id", "content", "partition", "present", "size"]
+# In the column `present`: there, gone, and gone with everything that was made of it
+PRESENT, GONE, FORGOTTEN = 1, 0, -1
 # What tells one content of a file from another: its hash, or, before anyone has read it, its size and time.
 CONTENT_COLUMNS = ("sha256", "state")
 
@@ -95,9 +97,15 @@ def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, s
     columns = ["id", content] if content else ["id"]
     contents = wanted[content] if content else [""] * len(wanted)
     items = list(zip(wanted["id"], contents, strict=True))
-    lists = assign(read_registry(registry, size), items, size)
-    present = set(items)
-    rows = [(*item, name(k), int(item in present), size) for k, items in enumerate(lists) for item in items]
+    present, forgotten = set(items), _forgotten(registry)
+    # what comes again after it was forgotten is made again: in the list of before it is another's tombstone
+    before = [
+        [(i, f"{c}, forgotten") if (i, c) in forgotten & present else (i, c) for i, c in names]
+        for names in read_registry(registry, size)
+    ]
+    lists = assign(before, items, size)
+    states = {item: FORGOTTEN for item in forgotten} | dict.fromkeys(items, PRESENT)
+    rows = [(*item, name(k), states.get(item, GONE), size) for k, items in enumerate(lists) for item in items]
     # first the registry: a list that exists must be remembered
     write_csv(registry, pd.DataFrame(rows, columns=REGISTRY_COLUMNS))
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -116,3 +124,32 @@ def read_registry(path: str | Path, size: int) -> list[list[tuple[str, str]]]:
         return []
     lists = dict(iter(registry.groupby("partition")[["id", "content"]]))
     return [list(lists[name].itertuples(index=False, name=None)) for name in in_order(lists)]
+
+
+def forget(registry: str | Path, table: pd.DataFrame) -> None:
+    """Note that what was made of everything that a table does not hold is deleted: should it come again, it is new.
+
+    Without contents nothing can be noted, since ids alone do not tell a file from what it was.
+
+    Args:
+        registry: as `write_lists` left it; nothing is done where there is none.
+        table: columns id and one of CONTENT_COLUMNS.
+    """
+    content = content_column(table)
+    if content is None or not Path(registry).exists():
+        return
+    known = read_csv(registry, REGISTRY_COLUMNS, text=("id", "content", "partition"))
+    held = pd.MultiIndex.from_frame(known[["id", "content"]]).isin(
+        pd.MultiIndex.from_frame(table[["id", content]])
+    )
+    write_csv(registry, known.assign(present=known["present"].where(held, FORGOTTEN)))
+
+
+def _forgotten(registry: str | Path) -> set[tuple[str, str]]:
+    if not Path(registry).exists():
+        return set()
+    known = read_csv(registry, ["id"], text=("id", "content", "partition"))
+    if not {"content", "present"} <= set(known):
+        return set()
+    rows = known[known["present"] == FORGOTTEN]
+    return set(rows[["id", "content"]].itertuples(index=False, name=None))
