@@ -132,3 +132,19 @@ def test_a_home_that_cannot_be_made(tmp_path, monkeypatch, published, capsys):
     monkeypatch.setenv("NMFP_HOME", str(tmp_path / "file"))
     assert fetch(published(archive_of(MEMBERS))) == 1
     assert "set NMFP_HOME to a folder that can be written" in capsys.readouterr().err
+
+
+def test_of_several_networks_the_user_chooses_and_the_one_used_is_named(home, tmp_path, capsys):
+    for name in ("one", "two"):
+        for member in MEMBERS:
+            (tmp_path / "all" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "all" / name / member).write_bytes((CHECKPOINT / member).read_bytes())
+    assert main(["weights", "import", str(tmp_path / "all")]) == 1
+    said = capsys.readouterr().err
+    assert (
+        f"{tmp_path}/all holds 2 networks; name the folder of one: {tmp_path}/all/one, {tmp_path}/all/two."
+        in said
+    )
+    assert not (home / "models" / "all").exists()
+    assert main(["weights", "import", str(tmp_path / "all" / "two")]) == 0
+    assert f"two is ready, made of {tmp_path}/all/two/ckpt-" in capsys.readouterr().err

@@ -125,8 +125,8 @@ def run_import(arguments) -> int:
     target = models_home() / name
     if target.exists() and not arguments.force:
         raise NmfpError(f"there is a model {name} already ({target}); choose another --name, or --force.")
-    _import(folder, target, number)
-    say(f"{name} is ready: use it as --model {name}")
+    used = _import(folder, target, number)
+    say(f"{name} is ready, made of {printable(used)}: use it as --model {name}")
     return OK
 
 
@@ -138,11 +138,12 @@ def run_list(arguments) -> int:
     return OK
 
 
-def _import(source: Path, target: Path, checkpoint: int | None = None) -> None:
+def _import(source: Path, target: Path, checkpoint: int | None = None) -> str:
+    """Import into a folder that appears whole; returns what was imported."""
     from nmfp.model.published import import_weights
 
     with _whole(target) as part:
-        import_weights(source, part, checkpoint)
+        return import_weights(source, part, checkpoint)
 
 
 class _whole:

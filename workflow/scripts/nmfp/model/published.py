@@ -115,10 +115,19 @@ def import_checkpoint(checkpoint_dir: str | Path, out_dir: str | Path, number: i
 
 def find_checkpoint(folder: str | Path) -> Path:
     """The folder at or below `folder` that holds a checkpoint, and its config.yaml where any does; `folder` itself
-    where none holds one."""
+    where none holds one.
+
+    Raises:
+        NmfpError: several do, and which is meant is for the user to say.
+    """
     found = sorted({path.parent for path in Path(folder).rglob("ckpt-*.index")})
-    whole = [path for path in found if (path / "config.yaml").is_file()]
-    return next(iter(whole + found), Path(folder))
+    found = [path for path in found if (path / "config.yaml").is_file()] or found
+    if len(found) > 1 and Path(folder) not in found:
+        raise NmfpError(
+            f"{folder} holds {len(found)} networks; name the folder of one: {', '.join(map(str, found[:5]))}"
+            f"{' ...' if len(found) > 5 else '.'}"
+        )
+    return found[0] if len(found) == 1 else Path(folder)
 
 
 def checkpoint_prefix(folder: Path, number: int | None = None) -> str:
