@@ -284,14 +284,18 @@ def test_retrieve(run, tmp_path):
         ("retrieve queries new --database-memmap empty.wav", 1, "cannot be read as a memmap (cannot mmap an empty file)"),
         ("retrieve queries new --database-index MUSIC", 1, "MUSIC is a folder; name an index file"),
         ("retrieve queries new --database-index gone.faiss", 1, "gone.faiss does not exist"),
+        ("retrieve queries new --database-index songs.db/database.npy", 1,
+         "songs.db/database.npy is an array of fingerprints and no index; name it by --database-memmap"),
         ("retrieve queries new --database-index clip.wav", 1, "clip.json does not exist"),
         ("retrieve clip.wav new --database-embeddings prints", 1, "clip.wav cannot be read as fingerprints (it is no .npy"),
         ("weights import clip.wav", 2, "clip.wav is not a folder"),
     ],
 )  # fmt: skip
 def test_wrong_kinds_of_files_are_a_sentence(run, arguments, status, sentence):
+    """What is wanted, and never to delete what cannot be made again."""
     found, _, lines = run(*arguments.split(" "))
     assert found == status and any(sentence in line and line.startswith("nmfp: ") for line in lines), lines
+    assert not any("delete it" in line for line in lines)
     assert not Path("new", "current").exists()
 
 
@@ -531,3 +535,20 @@ def test_ctrl_c_ends_a_stream_and_its_list_is_written(here, tmp_path):
         assert "Traceback" not in err and err.endswith("nmfp: interrupted; the list goes up to there.\n")
         if target:
             assert (tmp_path / "list.csv").read_text().startswith("begin_seconds,")
+
+
+@pytest.mark.parametrize(
+    "name", ["model/model.json", "model/name.json", "database.json", "tracks.csv", "database.npy"]
+)
+def test_nothing_of_a_database_is_to_be_deleted(run, tmp_path, name):
+    db = copy_of("songs.db", tmp_path / "songs.db")
+    path = (db / name).resolve()
+    path.write_bytes(path.read_bytes()[:40])
+    for command in (["add", str(db), "clip.wav", "--threads", "1"], ["verify", str(db)]):
+        status, _, lines = run("database", *command)
+        if name == "model/name.json" and command[0] == "verify":
+            continue  # it is of no consequence for what is found
+        about = [line for line in lines if path.name in line]
+        assert status == 1 and about and not any("delete" in line for line in lines), lines
+        if name == "model/model.json":
+            assert "it describes a trained network: copy the model again from where it came from" in about[0]

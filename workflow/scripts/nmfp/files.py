@@ -56,8 +56,11 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path) -> dict:
+def read_json(path: str | Path, advice: str = "delete it and run again") -> dict:
     """Read a JSON object.
+
+    Args:
+        advice: what to do about a damaged one; the default is for what can be made again.
 
     Raises:
         NmfpError: the file is missing or holds no JSON object.
@@ -67,9 +70,9 @@ def read_json(path: str | Path) -> dict:
     except FileNotFoundError:
         raise NmfpError(f"{path} does not exist.") from None
     except (ValueError, OSError) as error:
-        raise NmfpError(f"{path} cannot be read as JSON ({error}); delete it and run again.") from None
+        raise NmfpError(f"{path} cannot be read as JSON ({error}); {advice}.") from None
     if not isinstance(value, dict):
-        raise NmfpError(f"{path} holds no JSON object; delete it and run again.")
+        raise NmfpError(f"{path} holds no JSON object; {advice}.")
     return value
 
 

@@ -85,16 +85,27 @@ def open_fingerprints(folder: str | Path) -> Fingerprints:
     return Fingerprints(folder, vectors, silent, tracks, info)
 
 
+def remedy(path: str | Path) -> str:
+    """What to do about a damaged file of a database: only what the workflow makes again may be deleted."""
+    generation = Path(path).resolve().parent
+    if generation.parent.name != "generations":
+        return "delete it and run again"
+    return (
+        "it is part of a database: restore it from a copy, or make the whole again "
+        f"(`nmfp database verify {generation.parents[1]}` says how)"
+    )
+
+
 def read_info(path: Path, keys: tuple[str, ...]) -> dict:
     """Read database.json or a partition's .json and check that `keys` are there.
 
     Raises:
         NmfpError: the file is missing, no JSON object, or lacks a key.
     """
-    info = read_json(path)
+    info = read_json(path, remedy(path))
     missing = [key for key in keys if key not in info]
     if missing:
-        raise NmfpError(f"{path} lacks {', '.join(missing)}; delete it and run again.")
+        raise NmfpError(f"{path} lacks {', '.join(missing)}; {remedy(path)}.")
     return info
 
 
@@ -109,11 +120,10 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     except FileNotFoundError:
         raise NmfpError(f"{path} does not exist.") from None
     except NPY_ERRORS as error:
-        raise NmfpError(f"{path} is damaged ({npy_problem(path, error)}); delete it and run again.") from None
+        raise NmfpError(f"{path} is damaged ({npy_problem(path, error)}); {remedy(path)}.") from None
     if array.shape != shape or array.dtype != np.dtype(dtype):
         raise NmfpError(
-            f"{path} holds {array.dtype} {array.shape} and its .json says {dtype} {shape}; "
-            "delete it and run again."
+            f"{path} holds {array.dtype} {array.shape} and its .json says {dtype} {shape}; {remedy(path)}."
         )
     return array
 
@@ -127,15 +137,13 @@ def check_ranges(tracks: pd.DataFrame, rows: int, path: Path) -> None:
     try:
         start, end = tracks["row_start"].to_numpy(np.int64), tracks["row_end"].to_numpy(np.int64)
     except (ValueError, TypeError, OverflowError):
-        raise NmfpError(
-            f"{path}: row_start and row_end must be whole numbers; delete it and run again."
-        ) from None
+        raise NmfpError(f"{path}: row_start and row_end must be whole numbers; {remedy(path)}.") from None
     before = np.concatenate([[0], end[:-1]])
     wrong = np.flatnonzero((start < before) | (end < start) | (end > rows))
     if wrong.size:
         raise NmfpError(
             f"{path}: rows {start[wrong[0]]} to {end[wrong[0]]} of track {tracks['id'].iloc[wrong[0]]!r} "
-            f"overlap another track or leave the {rows} rows of the array; delete it and run again."
+            f"overlap another track or leave the {rows} rows of the array; {remedy(path)}."
         )
 
 

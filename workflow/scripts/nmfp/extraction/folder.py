@@ -31,6 +31,8 @@ COLUMNS = ["id", "path", "rows", "samples", "sha256", "status", "reason"]
 VERSION = 1
 # Where names that lead out of the folder (../song.mp3, /music/song.mp3) have their files.
 ELSEWHERE = "_elsewhere"
+# What to do about a damaged fingerprints.json
+_CLAIM = "it names the model that made these fingerprints: restore it, or fingerprint into a new folder"
 
 
 def file_of(name: str) -> PurePosixPath:
@@ -186,7 +188,7 @@ def _claim(folder: Path, model: Path, info: dict) -> None:
         "hop_samples": HOP_SAMPLES,
     }
     if path.exists():
-        if read_json(path).get("model_digest") != info["digest"]:
+        if read_json(path, _CLAIM).get("model_digest") != info["digest"]:
             raise NmfpError(f"{folder} holds fingerprints of another model; choose another folder.")
         return
     write_json(path, described)
@@ -201,7 +203,7 @@ def model_digest_of(path: str | Path) -> str:
     for folder in (path, *path.parents):
         note = folder / "fingerprints.json"
         if note.is_file():
-            return str(read_json(note).get("model_digest", ""))
+            return str(read_json(note, _CLAIM).get("model_digest", ""))
     return ""
 
 

@@ -110,6 +110,11 @@ def from_index(path: str | Path, trusted: bool = False) -> Reference:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise NmfpError(f"{path} {what}; name an index file (index.faiss).")
+    if path.suffix == ".npy":
+        raise NmfpError(
+            f"{path} is an array of fingerprints and no index; name it by --database-memmap, or an index file "
+            "(index.faiss)."
+        )
     if not path.with_suffix(".json").exists():
         if not trusted:
             raise NmfpError(

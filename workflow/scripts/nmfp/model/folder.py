@@ -82,7 +82,9 @@ def read_model(folder: str | Path) -> dict:
         NmfpError: it is missing, incomplete, or for another sample rate or segment length.
     """
     path = Path(folder) / "model.json"
-    info = read_json(path)
+    info = read_json(
+        path, "it describes a trained network: copy the model again from where it came from, or train again"
+    )
     missing = [key for key in _KEYS if key not in info]
     if missing:
         raise NmfpError(f"{path} lacks {', '.join(missing)}; train the model again.")

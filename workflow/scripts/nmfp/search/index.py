@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import faiss
 import numpy as np
 
+from nmfp.database.fingerprints import remedy
 from nmfp.errors import NmfpError
 from nmfp.files import atomic, generator, read_json, sha256_file, write_json
 from nmfp.search.gpu_form import gpu_form
@@ -254,7 +255,7 @@ def read(path: str | Path, expect: dict, on_disk: bool = False) -> tuple[faiss.I
     """
     path = Path(path)
     # indexes of before this key existed hold every row
-    info = {"every": 1, **read_json(path.with_suffix(".json"))}
+    info = {"every": 1, **read_json(path.with_suffix(".json"), remedy(path))}
     for key, value in expect.items():
         if info.get(key) != value:
             raise NmfpError(
@@ -295,7 +296,7 @@ def _check_digest(path: Path, info: dict) -> None:
     if sha256_file(path) != info.get("sha256"):
         raise NmfpError(
             f"{path} cannot be read as a FAISS index of ours: its SHA-256 is not the one in its JSON file; "
-            "delete it and run again."
+            f"{remedy(path)}."
         )
 
 
