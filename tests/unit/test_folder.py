@@ -12,10 +12,19 @@ def touch(path):
 
 
 def test_audio_of_any_suffix_is_listed_in_order(tmp_path):
-    for name in ("b/2.MP3", "b/10.flac", "a.ogg", "B.Opus", "c/d/e.m4a", "notes.txt", "cover.jpg"):
+    for name in (
+        "b/2.MP3",
+        "b/10.flac",
+        "a.ogg",
+        "B.Opus",
+        "c/d/e.m4a",
+        "film.mkv",
+        "notes.txt",
+        "cover.jpg",
+    ):
         touch(tmp_path / name)
     table = list_folder(tmp_path, "music")
-    assert table["id"].tolist() == ["B.Opus", "a.ogg", "b/10.flac", "b/2.MP3", "c/d/e.m4a"]
+    assert table["id"].tolist() == ["B.Opus", "a.ogg", "b/10.flac", "b/2.MP3", "c/d/e.m4a", "film.mkv"]
     assert table["path"].tolist() == [str(tmp_path / name) for name in table["id"]]
     assert set(table["role"]) == {"any"} and set(table["reason"]) == {""}
 

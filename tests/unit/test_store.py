@@ -5,12 +5,14 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from nmfp.audio.wav import write_wav
+from nmfp.cli import main
 from nmfp.cli.inputs import Input
 from nmfp.database.fingerprints import open_fingerprints
 from nmfp.errors import NmfpError
@@ -268,6 +270,85 @@ def test_verify_names_what_is_damaged(db):
     info = json.loads((files / "database.json").read_text())
     (files / "database.json").write_text(json.dumps({**info, "rows": 28}))
     assert any("database.npy" in problem for problem in store.verify(db))
+
+
+def test_damage_comes_with_the_command_that_repairs_it(db, prepared, monkeypatch, capsys):
+    monkeypatch.chdir(prepared[1][0].path.rsplit("/", 1)[0])
+    flip(store.resolve(db) / "database.npy")
+    assert main(["database", "verify", str(db)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "does not hold the bytes" in said[0]
+    told = f"nmfp database info {db} --tracks | nmfp database create {db}.new - --model {db}/model, with the "
+    assert said[-1].startswith(f"nmfp: to repair it: {told}")
+    flip(db / "model" / "fingerprinter.bin")
+    assert main(["database", "verify", str(db)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert any("fingerprinter.bin is damaged" in line for line in said)
+    assert said[-1].startswith(f"nmfp: to repair it: cp MODEL/* {db}/model/, where MODEL")
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0x40
+    path.write_bytes(content)
+
+
+def test_a_copy_of_a_file_that_failed_is_no_duplicate(db, tmp_path):
+    for name in ("empty.wav", "also empty.wav"):
+        (tmp_path / name).touch()
+    for name in ("text.wav", "same text.wav"):
+        (tmp_path / name).write_text("no music\n" * 300)
+    names = ["empty.wav", "also empty.wav", "text.wav", "same text.wav"]
+    result = store.add(db, [Input(n, str(tmp_path / n)) for n in names], "openvino", 1)
+    assert result.duplicates == {} and sorted(result.failed["id"]) == sorted(names)
+    reasons = dict(result.failed.itertuples(index=False))
+    assert reasons["empty.wav"] == reasons["also empty.wav"] == "empty file"
+    assert reasons["text.wav"] == reasons["same text.wav"]
+    assert set(pd.read_csv(db / "failures.csv")["id"]) == set(names) and store.verify(db) == []
+
+
+def test_tracks_are_removed_by_the_names_people_type(db):
+    with pytest.raises(NmfpError, match=r"no track 'song 1.wav'.* Did you mean 'music/song 1.wav'\?"):
+        store.remove(db, ["song 1.wav"])
+    with pytest.raises(NmfpError, match=r"Did you mean 'music/song 0.wav' or "):
+        store.remove(db, ["music/sing 0.wav"])
+    assert store.remove(db, ["./music//song 1.wav"]) == ["music/song 1.wav"]
+    assert len(store.remove(db, ["./music/*"])) == 2
+
+
+@pytest.mark.parametrize("option", [[], ["--no-wait"]])
+def test_a_second_writer_waits_unless_it_is_told_not_to(db, option, capsys):
+    with (db / "lock").open("a+") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.truncate(0)
+        handle.write("4711\n")
+        handle.flush()
+        status = []
+        command = ["database", "remove", str(db), "music/song 0.wav", *option]
+        second = threading.Thread(target=lambda: status.append(main(command)))
+        second.start()
+        said = ""
+        while second.is_alive() and "waiting for its end" not in said:
+            said += capsys.readouterr().err
+        assert bool(status) == bool(option) and len(store.open_store(db).tracks) == 3
+    second.join()
+    said += capsys.readouterr().err
+    assert "is being changed by process 4711; " + ("run again" if option else "waiting") in said
+    assert status == [1 if option else 0] and len(store.open_store(db).tracks) == (3 if option else 2)
+
+
+def test_making_a_database_counts_no_segments_that_it_cannot_know(tmp_path, small_model, prepared, caplog):
+    caplog.set_level("INFO")
+    store.create(tmp_path / "new.db", small_model)
+    store.add(tmp_path / "new.db", prepared[1][:1], "openvino", 1)
+    assert "1 of 1 tracks to fingerprint\n" in caplog.text
+
+
+def test_tracks_and_failures_are_listed_together(db, tmp_path, capsys):
+    store.add(db, [Input("gone.wav", str(tmp_path / "gone.wav"))], "openvino", 1)
+    assert main(["database", "info", str(db), "--tracks", "--failures"]) == 0
+    lines = [f"music/song {i}.wav" for i in range(3)] + ["gone.wav\tno such file or directory"]
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_verify_notices_another_models_folder(db):

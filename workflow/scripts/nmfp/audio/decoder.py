@@ -18,8 +18,8 @@ from nmfp.errors import NmfpError
 log = logging.getLogger("nmfp")
 
 AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .w64 .rf64 .flac .mp3 .mp2 .ogg .oga .opus .spx .aac .m4a .m4b .mp4 .mka .webm .wma .aif "
-    ".aiff .aifc .au .snd .caf .wv .ape .ac3 .amr .3gp".split()
+    ".wav .wave .w64 .rf64 .flac .mp3 .mp2 .ogg .oga .opus .spx .aac .m4a .m4b .mp4 .mka .mkv .webm .wma "
+    ".aif .aiff .aifc .au .snd .caf .wv .ape .ac3 .amr .3gp".split()
 )
 # A text file must never make FFmpeg open what it names (playlists, concat scripts, network addresses).
 CONTAINERS = (

@@ -73,7 +73,9 @@ def add_parser(commands) -> None:
     )
     info.add_argument("database", help=DATABASE_HELP)
     info.add_argument("--tracks", action="store_true", help="list the tracks, one a line")
-    info.add_argument("--failures", action="store_true", help="list what could not be added, with reasons")
+    info.add_argument(
+        "--failures", action="store_true", help="list what could not be added, with reasons, after the tracks"
+    )
     info.add_argument(
         "--format", choices=["table", "json"], default="table", help="json for programs (default: table)"
     )
@@ -114,6 +116,12 @@ def add_parser(commands) -> None:
     )
     add_engine(calibrate)
 
+    for command in (create, add, remove, compact, calibrate):
+        command.add_argument(
+            "--no-wait",
+            action="store_true",
+            help="give up at once where another command changes the database (default: wait for its end)",
+        )
     for command in (create, add, remove, info, verify, compact, calibrate):
         add_common(command)
 
@@ -125,7 +133,7 @@ def run_create(arguments) -> int:
     inputs = expand(arguments.input)
     from nmfp.identification import store
 
-    store.create(arguments.database, model)
+    store.create(arguments.database, model, not arguments.no_wait)
     return _add(arguments, inputs)
 
 
@@ -147,7 +155,9 @@ def _add(arguments, inputs) -> int:
 
         calibrate_files(folder, arguments.threads)
 
-    result = store.add(arguments.database, inputs, arguments.engine, arguments.threads, calibrate)
+    result = store.add(
+        arguments.database, inputs, arguments.engine, arguments.threads, calibrate, not arguments.no_wait
+    )
     for name, reason in result.failed.itertuples(index=False):
         say(f"nmfp: {printable(name)} was not added: {reason}")
     if not arguments.quiet:
@@ -179,7 +189,7 @@ def run_remove(arguments) -> int:
     _insist_on_store(arguments.database)
     from nmfp.identification import store
 
-    for name in store.remove(arguments.database, arguments.track):
+    for name in store.remove(arguments.database, arguments.track, not arguments.no_wait):
         if not arguments.quiet:
             say(f"removed {printable(name)}")
     return OK
@@ -191,7 +201,7 @@ def run_compact(arguments) -> int:
     _insist_on_store(arguments.database)
     from nmfp.identification import store
 
-    rows = store.compact(arguments.database, arguments.threads)
+    rows = store.compact(arguments.database, arguments.threads, not arguments.no_wait)
     if not arguments.quiet:
         say(f"{printable(arguments.database)}: {rows} fingerprints of removed tracks are gone")
     return OK
@@ -231,7 +241,7 @@ def run_calibrate(arguments) -> int:
     def write(folder):
         background.write_background(folder, "recordings that are not in it", scores, numbers)
 
-    store.replace_beside(arguments.database, background.NAME, write)
+    store.replace_beside(arguments.database, background.NAME, write, not arguments.no_wait)
     if not arguments.quiet:
         say(f"{printable(arguments.database)}: calibrated by {len(set(numbers.tolist()))} recordings")
     return FAILED if failed else OK
@@ -249,7 +259,7 @@ def _calibrate_by_own_tracks(arguments) -> int:
     def write(folder):
         background.calibrate_files(folder, arguments.threads)
 
-    store.replace_beside(arguments.database, background.NAME, write)
+    store.replace_beside(arguments.database, background.NAME, write, not arguments.no_wait)
     if not arguments.quiet and (store.resolve(arguments.database) / background.NAME).exists():
         say(f"{printable(arguments.database)}: calibrated by its own tracks")
     return OK
@@ -264,7 +274,9 @@ def run_verify(arguments) -> int:
     problems = store.verify(arguments.database)
     for problem in problems:
         complain(problem)
-    if not problems and not arguments.quiet:
+    if problems:
+        say(f"nmfp: to repair it: {store.repair(arguments.database)}")
+    elif not arguments.quiet:
         print(f"{printable(arguments.database)}: sound")
     return FAILED if problems else OK
 
@@ -276,13 +288,14 @@ def run_info(arguments) -> int:
     from nmfp.identification import store
 
     database = store.open_store(arguments.database)
-    if arguments.tracks:
-        print("\n".join(printable(name) for name in database.tracks["id"]))
-        return OK
     failures = _failures(database.folder, read_csv)
+    if arguments.tracks:
+        for name in database.tracks["id"]:
+            print(printable(name))
     if arguments.failures:
         for row in failures.itertuples():
             print(f"{printable(row.id)}\t{row.reason}")
+    if arguments.tracks or arguments.failures:
         return OK
     described = _describe(Path(arguments.database), database, failures)
     if arguments.format == "json":

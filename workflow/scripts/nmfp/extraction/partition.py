@@ -68,7 +68,8 @@ def fingerprint_tracks(
     new = np.array([unit_name(row) not in done.units for row in tracks.itertuples()], bool)
     missing = tracks[new]
     total = int(sum(count_segments(n, SEGMENT_SAMPLES, hop).n_segments for n in missing["samples"]))
-    log.info("%d of %d tracks to fingerprint, %d segments", len(missing), len(tracks), total)
+    known = f", {total} segments" if total else ""  # lengths are known where tracks were converted
+    log.info("%d of %d tracks to fingerprint%s", len(missing), len(tracks), known)
     if missing.empty:
         return
     rows = list(missing.itertuples())

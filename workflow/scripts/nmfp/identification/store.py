@@ -12,14 +12,18 @@ old database or the new one. Readers never wait; a memmap that is open when its 
 """
 
 import contextlib
+import difflib
 import fcntl
+import fnmatch
 import logging
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -103,8 +107,12 @@ def open_store(folder: str | Path) -> Fingerprints:
 
 
 @contextlib.contextmanager
-def writer(folder: Path) -> Iterator[None]:
+def writer(folder: Path, wait: bool = False) -> Iterator[None]:
     """Be the one process that may change a store; the lock goes with the process, even by kill -9.
+
+    Args:
+        folder: a store.
+        wait: for the end of another process that changes it, instead of giving up.
 
     Raises:
         NmfpError: another process changes it, or the folder cannot be written.
@@ -114,13 +122,7 @@ def writer(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise NmfpError(f"{folder} cannot be changed ({error.strerror}); see its permissions.") from None
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise NmfpError(
-                f"{folder} is being changed by process {handle.read().strip() or '?'}; run again when it is done."
-            ) from None
+        _lock(handle, folder, wait)
         handle.truncate(0)
         handle.write(f"{os.getpid()}\n")
         handle.flush()
@@ -128,7 +130,19 @@ def writer(folder: Path) -> Iterator[None]:
         yield
 
 
-def create(folder: str | Path, model: Path) -> None:
+def _lock(handle: TextIO, folder: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        busy = f"{folder} is being changed by process {handle.read().strip() or '?'}"
+        if not wait:
+            raise NmfpError(f"{busy}; run again when it is done.") from None
+        log.warning("%s; waiting for its end", busy)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def create(folder: str | Path, model: Path, wait: bool = False) -> None:
     """Make an empty store for a model's fingerprints, or go on with one that was never finished.
 
     Raises:
@@ -148,7 +162,7 @@ def create(folder: str | Path, model: Path) -> None:
         (folder / "generations").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NmfpError(f"{folder} cannot be made ({error.strerror}); choose another place.") from None
-    with writer(folder):
+    with writer(folder, wait):
         _copy_model(model, folder / "model")
         if read_model(folder / "model")["digest"] != info["digest"]:
             raise NmfpError(f"{folder} was begun with another model; delete it or use that model.")
@@ -170,7 +184,8 @@ def _copy_model(model: Path, target: Path) -> None:
 
 def model_name(folder: Path) -> str:
     """What the model was called where the store was made."""
-    return str(read_json(folder / "model" / "name.json").get("name", "model"))
+    path = folder / "model" / "name.json"
+    return str(read_json(path, 'write {"name": "..."} into it, the name of the model').get("name", "model"))
 
 
 def add(
@@ -179,6 +194,7 @@ def add(
     engine: str = "auto",
     threads: int | None = None,
     finish: Callable[[Path], None] | None = None,
+    wait: bool = False,
 ) -> Added:
     """Fingerprint recordings and add them; a recording whose content changed replaces its former self.
 
@@ -190,19 +206,21 @@ def add(
         engine: auto, openvino or keras.
         threads: CPU threads, by default all.
         finish: called with the folder of the new files before they become the database, to put more beside them.
+        wait: for another process that changes the store, instead of giving up.
 
     Raises:
         NmfpError: the database is being changed by another process, the disk is full, the model is damaged. The
             database is then as it was.
     """
     folder = Path(folder)
-    with writer(folder):
+    with writer(folder, wait):
         old = open_store(folder) if (folder / "current").exists() else None
         before = _all_rows(old)
         tracks, failed, duplicates, unchanged = _sort_inputs(inputs, before)
         new = None
         if old is None or len(tracks) or len(failed):
             new = _extract(folder, tracks, failed, engine, threads)
+            new, duplicates = _failed_copies(new, duplicates)
             if old is not None and (new.table["status"] != "ok").all():
                 _note_failures(folder, old, before, new.table)
             else:
@@ -281,6 +299,19 @@ def _extract(
     return Partition(paths["fingerprints"], paths["silent"], table, read_json(paths["info"]))
 
 
+def _failed_copies(new: Partition, duplicates: dict[str, str]) -> tuple[Partition, dict[str, str]]:
+    """A copy of a file that failed has failed as well, for the same reason: it is no duplicate of a track."""
+    failed = new.table[new.table["status"] == "failed"].set_index("id")
+    copies = [name for name, original in duplicates.items() if original in failed.index]
+    if not copies:
+        return new, duplicates
+    rows = failed.loc[[duplicates[name] for name in copies]].reset_index().assign(id=copies)[TRACK_COLUMNS]
+    rows[["row_start", "row_end"]] = 0
+    table = pd.concat([new.table, rows], ignore_index=True)
+    kept = {name: original for name, original in duplicates.items() if name not in copies}
+    return Partition(new.fingerprints, new.silent, table, new.info), kept
+
+
 _PARTITION_SUFFIXES = {"fingerprints": ".npy", "silent": ".silent.npy", "table": ".csv", "info": ".json"}
 
 
@@ -344,35 +375,24 @@ def _write_removed_rows(part: Path, info: dict) -> None:
     write_json(part / "database.json", {**info, "removed_rows": info["rows"] - used})
 
 
-def remove(folder: str | Path, ids: list[str]) -> list[str]:
+def remove(folder: str | Path, ids: list[str], wait: bool = False) -> list[str]:
     """Take tracks out of the answers; their rows stay in the file until `compact`. Returns the ids removed.
 
     Args:
         folder: a store.
-        ids: ids, or patterns with * and ? that match whole ids.
+        ids: ids, or patterns with * and ? that match whole ids; ./ before them and the like do not count.
+        wait: see `add`.
 
     Raises:
         NmfpError: one of them names no track; nothing is removed then.
     """
-    import fnmatch
-
     folder = Path(folder)
-    with writer(folder):
+    with writer(folder, wait):
         old = open_store(folder)
         tracks = old.tracks
         chosen = np.zeros(len(tracks), bool)
         for wanted in ids:
-            exact = (tracks["id"] == wanted).to_numpy()
-            hit = (
-                exact
-                if exact.any()
-                else np.array([fnmatch.fnmatchcase(i, wanted) for i in tracks["id"]], bool)
-            )
-            if not hit.any():
-                raise NmfpError(
-                    f"{folder} holds no track {wanted!r}; `nmfp database info {folder} --tracks` lists them."
-                )
-            chosen |= hit
+            chosen |= _tracks_named(tracks["id"], wanted, folder)
         silent = old.silent.copy()
         for start, end in tracks.loc[chosen, ["row_start", "row_end"]].itertuples(index=False):
             silent[start:end] = True
@@ -384,25 +404,42 @@ def remove(folder: str | Path, ids: list[str]) -> list[str]:
         return tracks.loc[chosen, "id"].tolist()
 
 
-def replace_beside(folder: str | Path, name: str, write: Callable[[Path], None]) -> None:
+def _tracks_named(names: pd.Series, wanted: str, folder: Path) -> np.ndarray:
+    """(n,) bool: the tracks that an id, or else a pattern, names; as it is typed, or else without ./ and //."""
+    for text in (wanted, os.path.normpath(wanted)):
+        exact = (names == text).to_numpy()
+        hit = exact if exact.any() else np.array([fnmatch.fnmatchcase(name, text) for name in names], bool)
+        if hit.any():
+            return hit
+    base = os.path.basename(wanted)
+    near = [name for name in names if base and os.path.basename(name) == base]
+    near = near or difflib.get_close_matches(wanted, names, 3)
+    meant = f" Did you mean {' or '.join(map(repr, near[:3]))}?" if near else ""
+    raise NmfpError(
+        f"{folder} holds no track {wanted!r}; `nmfp database info {folder} --tracks` lists them.{meant}"
+    )
+
+
+def replace_beside(folder: str | Path, name: str, write: Callable[[Path], None], wait: bool = False) -> None:
     """Give a store another file of `REPLACEABLE`: `write` puts it into the folder it is called with."""
     folder = Path(folder)
-    with writer(folder):
+    with writer(folder, wait):
         old = open_store(folder)
         with _next_generation(folder) as part, full_disk_explained(part):
             _link(old, part, *FILES.values(), *(other for other in REPLACEABLE if other != name))
             write(part)
 
 
-def compact(folder: str | Path, threads: int | None = None) -> int:
+def compact(folder: str | Path, threads: int | None = None, wait: bool = False) -> int:
     """Rewrite the files without the rows of removed tracks; returns how many rows went.
 
     Args:
         folder: a store.
         threads: CPU threads that train and fill its index, by default all.
+        wait: see `add`.
     """
     folder = Path(folder)
-    with writer(folder):
+    with writer(folder, wait):
         old = open_store(folder)
         rows = np.concatenate(
             [np.zeros(0, np.int64)]
@@ -506,6 +543,28 @@ def verify(folder: str | Path) -> list[str]:
         except NmfpError as error:
             problems.append(str(error))
     return problems
+
+
+def repair(folder: str | Path) -> str:
+    """The command that puts a damaged database right, in a shell's words."""
+    folder = Path(folder)
+    if not is_store(folder):
+        if not (folder / "partitions").is_dir():
+            return "copy it again from where it came from."
+        merged = " ".join(shlex.quote(str(folder / name)) for name in FILES.values())
+        return f"rm -f {merged}; snakemake then merges it again from its partitions."
+    model = shlex.quote(str(folder / "model"))
+    try:
+        check_graph(folder / "model")
+    except NmfpError:
+        return f"cp MODEL/* {model}/, where MODEL is the folder that its model was copied from; then verify again."
+    create = f"nmfp database create {shlex.quote(f'{folder}.new')}"
+    try:
+        open_store(folder)
+    except NmfpError:
+        return f"{create} RECORDINGS --model {model}, with the recordings that it was made from."
+    listed = f"nmfp database info {shlex.quote(str(folder))} --tracks"
+    return f"{listed} | {create} - --model {model}, with the recordings where they were when it was made."
 
 
 @contextlib.contextmanager
