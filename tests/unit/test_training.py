@@ -182,6 +182,20 @@ def test_a_loss_that_is_not_finite_stops_the_run(world, model, tmp_path, monkeyp
     assert not (tmp_path / "model.json").exists()
 
 
+def test_no_step_waits_for_the_number_of_its_loss(world, tmp_path, monkeypatch):
+    kinds = []
+    step_done = callbacks.Progress.on_train_batch_end
+
+    def note(self, batch, logs=None):
+        kinds.append(type(logs["loss"]))
+        step_done(self, batch, logs)
+
+    monkeypatch.setattr(callbacks.Progress, "on_train_batch_end", note)
+    train_again(world, model_config(epochs=1, validation={"every_epochs": 0}), tmp_path)
+    assert len(kinds) > 1 and not set(kinds) & {float, np.float32, np.float64}
+    assert np.isfinite(pd.read_csv(tmp_path / "history.csv")["loss"]).all()
+
+
 def test_more_anchors_than_chunks_fails_before_training(world, tmp_path):
     with pytest.raises(SystemExit):
         train.main(train_rule(world, tmp_path, model_config(batch={"anchors": 9})))

@@ -20,6 +20,19 @@ log = logging.getLogger("nmfp")
 _CHECK_EVERY = 32
 
 
+class Unhurried(keras.callbacks.CallbackList):
+    """Callbacks that are handed the logs of a step as they are on the device.
+
+    Keras 3.15 turns them into numbers before each call, and so waits for the device after every step. Logs of
+    an epoch are numbers as usual.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Tell all callbacks, in their order."""
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs=logs)
+
+
 class StopWhereNotFinite(keras.callbacks.Callback):
     """End the run with a sentence where the loss is not a finite number; the last checkpoint stays as it
     was."""

@@ -129,7 +129,9 @@ def train(
                 epochs=epochs,
                 steps_per_epoch=steps,
                 shuffle=False,
-                callbacks=fit_callbacks,
+                callbacks=callbacks.Unhurried(
+                    fit_callbacks, add_history=True, model=step, epochs=epochs, steps=steps
+                ),
                 verbose=0,
             )
     return _finish(step, model, history, out)
