@@ -5,7 +5,19 @@ OUTPUTS  data/{collection}/batches/NNNN.csv, converted/NNNN.csv, tracks.csv, aud
 STEPS    list a user's folder; cut the list into batches; convert each with SoX; gather the tables
 """
 
+from nmfp.datasets.folder import check_counts
+from nmfp.errors import NmfpError
+
 if config["dataset"]["source"] == "folder":
+
+    if workflow.is_main_process and "identification" not in config:
+        try:
+            check_counts(
+                config["dataset"]["folder"],
+                os.path.exists(f"{DATA}/split.registry.csv"),
+            )
+        except NmfpError as error:
+            sys.exit(f"{error}")
 
     rule list_folder:
         output:

@@ -14,12 +14,21 @@ import os
 import re
 from pathlib import Path
 
+from snakemake.logging import logger
+
 from nmfp.datasets.partitions import in_order
 from nmfp.files import sha256_file
 from nmfp.search.gpu_form import gpu_form
 
 # for envs/*.post-deploy.sh, which Snakemake runs from a copy in another folder
 os.environ.update(NMFP_ENVS=f"{workflow.basedir}/envs")
+
+# A rule that fails in its first run has no earlier outputs to restore; Snakemake's five lines that say so bury the reason
+logger.addFilter(
+    lambda record: not re.match(
+        "Cannot restore .*: no backup found", record.getMessage()
+    )
+)
 
 EXPERIMENT = f"results/{config['experiment']}"
 DATA = f"{EXPERIMENT}/data"

@@ -1,7 +1,7 @@
 import os
 
 import pytest
-from nmfp.datasets.folder import list_folder
+from nmfp.datasets.folder import check_counts, list_folder
 from nmfp.errors import NmfpError
 from nmfp.files import read_csv, write_csv
 
@@ -113,3 +113,45 @@ def test_a_folder_without_audio_says_so(tmp_path):
     touch(tmp_path / "b.pdf")
     with pytest.raises(NmfpError, match=r"holds 2 files but no audio .*\.flac .*dataset\.folder\.noise"):
         list_folder(tmp_path, "noise")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """The section dataset.folder of folders with as many files as are needed at least."""
+    needed = {"music": 4, "noise": 2, "room": 2, "microphone": 2}
+    for collection, count in needed.items():
+        for n in range(count):
+            touch(tmp_path / collection / f"deep/{n}.wav")
+    shares = {"training_share": 0.5, "validation_share": 0.1, "unknown_share": 0.1, "test_share": 0.3}
+    return {collection: str(tmp_path / collection) for collection in needed} | shares
+
+
+@pytest.mark.parametrize(
+    ("collection", "sentence"),
+    [
+        (
+            "music",
+            "holds 3 audio file.*4 are needed, one for each of training, validation, unknown, database; add",
+        ),
+        (
+            "noise",
+            "holds 1 audio file.*2 are needed, one for each of training and queries; add recordings",
+        ),
+    ],
+)
+def test_too_few_files_are_refused_before_any_step(tmp_path, folders, collection, sentence):
+    check_counts(folders, False)
+    (tmp_path / collection / "deep/0.wav").rename(tmp_path / collection / "deep/0.txt")
+    with pytest.raises(NmfpError, match=f"^dataset.folder.{collection}: .*{sentence}"):
+        check_counts(folders, False)
+
+
+def test_a_share_of_nothing_needs_no_file_and_given_roles_need_none_at_all(tmp_path, folders):
+    (tmp_path / "music/deep/0.wav").unlink()
+    check_counts(folders | {"unknown_share": 0}, False)
+    (tmp_path / "music/deep/1.wav").unlink()
+    check_counts(folders, True)
+    for n in (2, 3):
+        (tmp_path / f"music/deep/{n}.wav").unlink()
+    with pytest.raises(NmfpError, match="is empty"):
+        check_counts(folders, False)

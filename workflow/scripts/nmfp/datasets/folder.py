@@ -1,5 +1,6 @@
 """A user's folder of recordings as a table of files."""
 
+import itertools
 import logging
 import os
 from collections.abc import Iterator
@@ -27,6 +28,35 @@ def list_folder(folder: str | Path | None, collection: str) -> pd.DataFrame:
             f"{key} is not set: write the path of a folder of audio files there in your configuration."
         )
     return list_audio(Path(folder), f"correct {key} in your configuration")
+
+
+def check_counts(folders: dict, is_split: bool) -> None:
+    """Refuse folders that hold fewer recordings than an experiment needs, before a step is taken.
+
+    Args:
+        folders: the section dataset.folder.
+        is_split: whether music was shared out before; then the roles are given, and any number will do.
+
+    Raises:
+        NmfpError: names the folder's key, and what to do.
+    """
+    shares = {name: folders[f"{name}_share"] for name in ("training", "validation", "unknown")}
+    corpora = [*(name for name, share in shares.items() if share > 0), "database"]
+    needed = {"noise": 2, "room": 2, "microphone": 2} | ({} if is_split else {"music": len(corpora)})
+    for collection, least in needed.items():
+        folder = Path(folders[collection])
+        files = (path for path in _walk(folder, {_identity(folder)}) if path.suffix.lower() in AUDIO_SUFFIXES)
+        count = sum(1 for _ in itertools.islice(files, least))
+        if count == 0:
+            list_folder(folder, collection)  # says what is there instead
+        if count < least:
+            what, remedy = "training and queries", "add recordings"
+            if collection == "music":
+                what, remedy = ", ".join(corpora), "add music or set a share in dataset.folder to 0"
+            raise NmfpError(
+                f"dataset.folder.{collection}: {folder} holds {count} audio file(s), but {least} are needed, one for"
+                f" each of {what}; {remedy}."
+            )
 
 
 def list_audio(root: Path, advice: str) -> pd.DataFrame:
