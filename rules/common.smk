@@ -30,6 +30,9 @@ logger.addFilter(
     )
 )
 
+# the rules that a GPU makes faster name this one; a path for Snakemake's conda directive, from the rule files' folder
+GPU_ENVIRONMENT = f"../envs/{config['conda_environment']}.yaml"
+
 EXPERIMENT = f"results/{config['experiment']}"
 DATA = f"{EXPERIMENT}/data"
 MODELS = f"{EXPERIMENT}/models"

@@ -38,7 +38,7 @@ rule search:
     benchmark:
         f"{BENCHMARKS}/search/{{model}}/{{index}}/{{corpus}}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        GPU_ENVIRONMENT
     threads: 8
     resources:
         gpu=search_gpu,
@@ -86,7 +86,7 @@ rule search_shard:
     wildcard_constraints:
         shard="[0-9]+",
     conda:
-        "../envs/cpu.yaml"
+        GPU_ENVIRONMENT
     threads: 8
     resources:
         gpu=search_gpu,
@@ -128,7 +128,7 @@ rule recall:
     benchmark:
         f"{BENCHMARKS}/recall/{{model}}/{{index}}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        GPU_ENVIRONMENT
     threads: 8
     resources:
         gpu=search_gpu,

@@ -25,7 +25,7 @@ rule extract:
     benchmark:
         f"{BENCHMARKS}/extract/{{model}}/{{corpus}}/{{n}}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        GPU_ENVIRONMENT
     threads: 4
     resources:
         gpu=1,

@@ -19,7 +19,7 @@ rule identify:
     log:
         "results/identification/identify.log",
     conda:
-        "../envs/cpu.yaml"
+        GPU_ENVIRONMENT
     threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,

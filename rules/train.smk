@@ -38,7 +38,7 @@ rule train:
         model=one_of(TRAINED),
     priority: 10
     conda:
-        "../envs/cpu.yaml"
+        GPU_ENVIRONMENT
     threads: 16
     resources:
         gpu=1,

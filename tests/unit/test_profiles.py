@@ -35,6 +35,16 @@ def test_there_are_rules():
     assert {"train", "extract", "convert", "partition_tracks", "report"} <= set(JOBS)
 
 
+def test_one_key_of_the_configuration_chooses_the_environment_of_what_a_gpu_makes_faster():
+    environments = {name: re.search(r"conda:\s+(\S+)", body)[1] for name, body in JOBS.items()}
+    chosen = {name for name, environment in environments.items() if environment == "GPU_ENVIRONMENT"}
+    assert chosen == {"train", "extract", "search", "search_shard", "recall", "identify"}
+    assert {*environments.values()} == {"GPU_ENVIRONMENT", '"../envs/cpu.yaml"'}
+    schema = yaml.safe_load((ROOT / "config/schemas/config.schema.yaml").read_text())
+    for value in schema["properties"]["conda_environment"]["enum"]:
+        assert (ROOT / f"envs/{value}.yaml").is_file() and (ROOT / f"envs/{value}.post-deploy.sh").is_file()
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_rule_named_in_a_profile_exists(profile):
     settings = PROFILES[profile]
