@@ -2,7 +2,7 @@
 
 INPUTS   index/<model>/<index>/, fingerprints/<model>/{database,<queries>}/, data/{queries,unknown}/provenance.csv
 OUTPUTS  evaluation/<model>/<index>/<queries>/{analysis.csv,hit_rates.csv}, evaluation/<model>/<index>/recall.csv,
-         fingerprints/<model>/database/calibration.json
+         fingerprints/<model>/database/calibration.json, models/<model>/decision.json
 STEPS    one search, or one a shard (scatter) whose neighbours search merges (gather); then align, score and count;
          beside it the index against exact search
 """
@@ -166,6 +166,38 @@ rule hit_rates:
         resamples=config["evaluation"]["resamples"],
     script:
         "../workflow/scripts/hit_rates.py"
+
+
+rule learn_decision:
+    input:
+        model=f"{MODELS}/{{model}}/model.json",
+        # ancient: what was learnt serves a grown database and other queries; another network learns again
+        database=ancient(f"{FINGERPRINTS}/{{model}}/database/database.json"),
+        queries=ancient(
+            expand(
+                f"{FINGERPRINTS}/{{{{model}}}}/{{query_set}}_{config['queries']['evaluate'][0]}/database.json",
+                query_set=QUERY_SETS,
+            )
+        ),
+    output:
+        decision=f"{MODELS}/{{model}}/decision.json",
+    log:
+        f"{LOGS}/learn_decision/{{model}}.log",
+    benchmark:
+        f"{BENCHMARKS}/learn_decision/{{model}}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        version=CODE["learn_decision"],
+        seed=config["seed"],
+        # no inputs: they are there before the queries' fingerprints, and their times say nothing
+        provenances=[f"{DATA}/{query_set}/provenance.csv" for query_set in QUERY_SETS],
+    script:
+        "../workflow/scripts/learn_decision.py"
 
 
 rule calibrate:

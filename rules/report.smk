@@ -37,6 +37,7 @@ rule report:
         tracks=corpus_table("database"),
         room=f"{DATA}/degradations/test/room.npy",
         room_table=f"{DATA}/degradations/test/room.csv",
+        decisions=expand(f"{MODELS}/{{model}}/decision.json", model=config["models"]),
         calibrations=expand(
             f"{FINGERPRINTS}/{{model}}/database/calibration.json",
             model=config["models"],

@@ -299,7 +299,9 @@ def test_unknown_recordings_as_background():
 
 
 def judge_by_score(bar=0.5):
-    return lambda segments, score: decision.Verdict("match" if score >= bar else "no match", None)
+    return lambda segments, score, evidence=None: decision.Verdict(
+        "match" if score >= bar else "no match", None
+    )
 
 
 def feed_in_blocks(recording, silent, reference, judge, size=7):

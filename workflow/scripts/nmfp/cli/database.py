@@ -212,6 +212,7 @@ def run_calibrate(arguments) -> int:
     set_up_logging(arguments, bulk=True)
     _insist_on_store(arguments.database)
     from nmfp.identification import background, store
+    from nmfp.identification.decision import NAMED_RECORDINGS
 
     if not arguments.unknown:
         return _calibrate_by_own_tracks(arguments)
@@ -239,7 +240,7 @@ def run_calibrate(arguments) -> int:
         raise NmfpError("no recording holds ten seconds of music, so nothing can be calibrated.")
 
     def write(folder):
-        background.write_background(folder, "recordings that are not in it", scores, numbers)
+        background.write_background(folder, NAMED_RECORDINGS, scores, numbers)
 
     store.replace_beside(arguments.database, background.NAME, write, not arguments.no_wait)
     if not arguments.quiet:

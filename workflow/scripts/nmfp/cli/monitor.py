@@ -79,6 +79,7 @@ def run(arguments) -> int:
     set_up_logging(arguments)
     model = find_model(arguments.model) if arguments.model else None
     from nmfp.cli.results import output
+    from nmfp.identification.decision import DEFAULT_RATE
     from nmfp.identification.fingerprinting import fingerprint_blocks
     from nmfp.identification.session import Session
     from nmfp.identification.stream import Settings, monitor
@@ -86,7 +87,8 @@ def run(arguments) -> int:
     settings = Settings(window=round(2 * arguments.window) - 1)
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(Session(arguments.database, model, arguments.engine, arguments.threads))
-        session.decide_at(arguments.false_accept_rate)
+        # of 1,800 windows an hour, one in a hundred would be too many
+        session.decide_at(arguments.false_accept_rate, default=DEFAULT_RATE / 10)
         f = stack.enter_context(output(arguments.output))
         piped = stack.enter_context(AudioInput()) if arguments.recording == "-" else None
         recording = _Recording(arguments.recording, piped)

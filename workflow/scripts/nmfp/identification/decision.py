@@ -1,4 +1,8 @@
-"""Match or no match: a threshold for which the share of false accepts is bounded, or none at all.
+"""Match or no match: a probability that the answer is right, and the threshold that a false-accept rate asks for.
+
+Both come from the network's decision.json (`nmfp.search.confidence`), which lies in the folder of every model that the
+workflow trained and goes with it into each database. Without one, or where the user has named recordings that are not in
+the database (`nmfp database calibrate`), calibration.json beside the database decides, as follows.
 
 Thresholds are those of `nmfp.evaluation.calibration`: unknown music is accepted at most so often, with 95 %
 confidence, and what so few recordings cannot support is refused. calibration.json beside a database holds either
@@ -14,15 +18,23 @@ import numpy as np
 from nmfp.errors import NmfpError
 from nmfp.evaluation.calibration import CONFIDENCE, accept, recordings_needed, threshold
 from nmfp.files import read_json
+from nmfp.model.folder import read_model
+from nmfp.search import confidence
+from nmfp.search.evidence import Evidence
 
 log = logging.getLogger("nmfp")
 
 DEFAULT_RATE = 0.01
 NAME = "calibration.json"
+# What calibration.json says of its source where the user named the recordings
+NAMED_RECORDINGS = "recordings that are not in it"
 
 
 class Verdict(NamedTuple):
-    """Match, no match, or uncalibrated; the share of unknown music that scores lower (None if not known)."""
+    """Match, no match, or uncalibrated; the probability that the answer is right (None if not known).
+
+    Where calibration.json decides, the share of unknown music that scores lower.
+    """
 
     word: str
     confidence: float | None
@@ -34,15 +46,45 @@ UNCALIBRATED = Verdict("uncalibrated", None)
 class Decision:
     """Judges scores where nothing is known of unknown music: every answer is given, none is vouched for."""
 
-    def judge(self, segments: int, score: float, runner_up: float | None = None) -> Verdict:
+    def judge(
+        self,
+        segments: int,
+        score: float,
+        runner_up: float | None = None,
+        evidence: Evidence | None = None,
+    ) -> Verdict:
         """The verdict on an answer.
 
         Args:
             segments: of the query, silent ones not counted.
             score: of the best place.
             runner_up: best score in any other track; None where it is not known, which is no 0.
+            evidence: how the answer stands out from the other tracks, where that is known.
         """
         return UNCALIBRATED
+
+
+class ByModel(Decision):
+    """Judges by what was learnt with the network, in any database of its fingerprints."""
+
+    def __init__(self, model: confidence.Confidence, tracks: int, rate: float):
+        self._model, self._tracks, self._rate = model, tracks, rate
+
+    def judge(
+        self,
+        segments: int,
+        score: float,
+        runner_up: float | None = None,
+        evidence: Evidence | None = None,
+    ) -> Verdict:
+        """See `Decision`; without evidence, or in a database of one track, nothing is promised."""
+        if evidence is None:
+            return UNCALIBRATED
+        odds = self._model.log_odds(evidence, self._tracks)
+        needed = self._model.threshold(evidence.segments, self._rate)
+        if odds is None or needed is None:
+            return UNCALIBRATED
+        return Verdict("match" if odds >= needed else "no match", float(confidence.probability(odds)))
 
 
 class ByBackground(Decision):
@@ -52,7 +94,13 @@ class ByBackground(Decision):
         self._scores = dict(sorted(scores.items()))
         self._thresholds = {length: threshold(v, recordings, rate) for length, v in self._scores.items()}
 
-    def judge(self, segments: int, score: float, runner_up: float | None = None) -> Verdict:
+    def judge(
+        self,
+        segments: int,
+        score: float,
+        runner_up: float | None = None,
+        evidence: Evidence | None = None,
+    ) -> Verdict:
         """See `Decision`."""
         fitting = [length for length in self._scores if length <= segments]
         if not fitting or self._thresholds[fitting[-1]] is None:
@@ -70,7 +118,13 @@ class ByRules(Decision):
         self._rows, self._rate = rows, rate
         self._rates = sorted({row["false_accept_rate"] for row in rows if row["supported"]})
 
-    def judge(self, segments: int, score: float, runner_up: float | None = None) -> Verdict:
+    def judge(
+        self,
+        segments: int,
+        score: float,
+        runner_up: float | None = None,
+        evidence: Evidence | None = None,
+    ) -> Verdict:
         """See `Decision`; the confidence is that of the strictest rate at which the answer is accepted."""
         passed = [rate for rate in self._rates if self._accepted(segments, score, runner_up, rate)]
         word = self._accepted(segments, score, runner_up, self._rate)
@@ -90,19 +144,34 @@ class ByRules(Decision):
         return value >= row["threshold"]
 
 
-def open_decision(folder: Path, rate: float | None, digest: str = "") -> Decision:
-    """The decision that a database's calibration.json supports.
+def open_decision(
+    folder: Path,
+    rate: float | None,
+    digest: str = "",
+    model: Path | None = None,
+    tracks: int = 0,
+    default: float = DEFAULT_RATE,
+) -> Decision:
+    """The decision that a database's model, or its calibration.json, supports.
 
     Args:
         folder: of the database's files.
         rate: share of unknown music that may be accepted; None for 1 %, or the lowest that is supported.
         digest: SHA-256 of the database, which the workflow's rules must be for.
+        model: folder of the database's network.
+        tracks: in the database.
+        default: the rate where a model decides and none is asked for.
 
     Raises:
-        NmfpError: the rate cannot be supported, or calibration.json is damaged.
+        NmfpError: the rate cannot be supported, or decision.json or calibration.json is damaged or of another network.
     """
     path = folder / NAME
     calibration = read_json(path) if path.exists() else {}
+    learnt = None if model is None else model / confidence.NAME
+    if learnt is not None and learnt.is_file() and not _named_by_user(calibration):
+        found = confidence.read_confidence(learnt, read_model(model)["digest"])
+        if found is not None:
+            return ByModel(found, tracks, _learnt_rate(rate, default, found, learnt))
     if "background" in calibration:
         scores, recordings = _read_background(calibration["background"], path)
         return ByBackground(scores, recordings, _supported_rate(rate, recordings, path))
@@ -121,6 +190,23 @@ def open_decision(folder: Path, rate: float | None, digest: str = "") -> Decisio
         log.warning("%s is not calibrated: answers are given whatever their score", folder)
         return Decision()
     return ByRules(rows, rate or (DEFAULT_RATE if DEFAULT_RATE in rates else rates[0]))
+
+
+def _named_by_user(calibration: dict) -> bool:
+    """Whether a database was calibrated by recordings that its user named."""
+    background = calibration.get("background")
+    return isinstance(background, dict) and background.get("source") == NAMED_RECORDINGS
+
+
+def _learnt_rate(rate: float | None, default: float, model: confidence.Confidence, path: Path) -> float:
+    low, high = model.rates[-1], model.rates[0]
+    if rate is None:
+        return min(max(default, low), high)
+    if not low <= rate <= high:
+        raise NmfpError(
+            f"--false-accept-rate {rate:g} is beyond what {path} was learnt for: ask for {low:g} to {high:g}."
+        )
+    return rate
 
 
 def _supported_rate(rate: float | None, recordings: int, path: Path) -> float:

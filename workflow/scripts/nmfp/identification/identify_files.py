@@ -72,13 +72,19 @@ def judge(query: str, answer: Answer, session: Session, top: int) -> Result:
     rows, decision = [], "no match"
     runner_up = answer.places[1].score if len(answer.places) > 1 else 0.0
     for n, place in enumerate(answer.places[:top]):
-        verdict = session.decision.judge(answer.sounding, place.score, runner_up if n == 0 else None)
+        verdict = session.decision.judge(
+            answer.sounding, place.score, runner_up if n == 0 else None, place.evidence
+        )
         if n == 0:
             decision = verdict.word
         name = str(session.reference.names[place.track])
         rows.append(Row(name, place.start, place.score, verdict.confidence, list(place.others)))
     longest = int((session.reference.bounds.end - session.reference.bounds.start).max())
     note = ""
+    same = answer.places[0].evidence.same if answer.places else ()
+    if same:
+        names = ", ".join(str(session.reference.names[track]) for track in same)
+        note = f"the same music is in {names}"
     if answer.sounding > 2 * longest:
         note = "longer than twice the longest track: `nmfp monitor` finds the tracks in it"
     return Result(query, answer.segments, decision, rows, note)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nmfp.identification.reference import Reference
+from nmfp.search.evidence import RANKED, Crowd, Evidence
 from nmfp.search.matching import Bounds, Overhang, match
 
 # Places of one track that score this close to the best one cannot be told from it: measured on queries at 0 to 10 dB,
@@ -26,12 +27,14 @@ class Place(NamedTuple):
         start: row of the track under the query's first segment; negative where the query begins before the track.
         score: mean inner product of the aligned pairs, at most 1.
         others: starts of other places in this track that fit as well, best first.
+        evidence: how it stands out from the other tracks; None beyond the best twenty.
     """
 
     track: int
     start: int
     score: float
     others: tuple[int, ...] = ()
+    evidence: Evidence | None = None
 
 
 class Answer(NamedTuple):
@@ -69,11 +72,13 @@ def identify(
         Overhang(silent, reference.silent),
         reference.threads,
     )
+    answers = found.ranked.answers(0, 0)
+    crowd = Crowd(vectors, silent, neighbours, answers, reference.vectors, reference.silent, reference.bounds)
     best = []
-    for track, place, score in found.ranked.answers(0, 0)[:top]:
+    for rank, (track, place, score) in enumerate(answers[:top]):
         start = place - int(reference.bounds.start[track])
         others = other_places(vectors, silent, reference, track, start) if places else ()
-        best.append(Place(track, start, score, others))
+        best.append(Place(track, start, score, others, crowd.evidence(rank) if rank < RANKED else None))
     return Answer(best, m, sounding)
 
 

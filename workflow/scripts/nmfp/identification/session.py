@@ -4,7 +4,7 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from nmfp.identification.decision import Decision, open_decision
+from nmfp.identification.decision import DEFAULT_RATE, Decision, open_decision
 from nmfp.identification.reference import check_model, find_model_of, open_reference
 
 log = logging.getLogger("nmfp")
@@ -44,9 +44,21 @@ class Session:
         """The engine, once it is loaded."""
         return self._engine.result()
 
-    def decide_at(self, false_accept_rate: float | None) -> None:
-        """Choose the false-accept rate; None takes the default where the database is calibrated."""
-        self.decision = open_decision(self.reference.folder, false_accept_rate, self.reference.content)
+    def decide_at(self, false_accept_rate: float | None, default: float = DEFAULT_RATE) -> None:
+        """Choose the false-accept rate; None takes the default where the database is calibrated.
+
+        Args:
+            false_accept_rate: asked for.
+            default: of decisions that were learnt with the model.
+        """
+        self.decision = open_decision(
+            self.reference.folder,
+            false_accept_rate,
+            self.reference.content,
+            self.model,
+            len(self.reference.names),
+            default,
+        )
 
 
 def _open_engine(model: Path, engine: str, threads: int | None):

@@ -15,6 +15,7 @@ import numpy as np
 from nmfp.identification.identify_files import HOP_SECONDS
 from nmfp.identification.places import AMBIGUOUS_MARGIN, identify
 from nmfp.identification.reference import Reference
+from nmfp.search.evidence import Evidence
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 # A segment this close to the best score of a run is that run's music and no cross-fade.
@@ -79,7 +80,7 @@ class Monitor:
     """Finds tracks in a stream of fingerprints: `feed` what comes, `finish` at the end; both yield sightings."""
 
     def __init__(self, reference: Reference, judge, settings: Settings | None = None):
-        """Take a database and a function (segments, score) -> Verdict."""
+        """Take a database and a function (segments, score, evidence=...) -> Verdict."""
         self.reference, self.judge, self.settings = reference, judge, settings or Settings()
         self._vectors = np.zeros((0, reference.vectors.shape[1]), np.float32)
         self._silent = np.zeros(0, bool)
@@ -120,7 +121,9 @@ class Monitor:
         stop = self._next + length
         answer = identify(vectors, silent, self.reference, top=2, places=False)
         bar = max((p.score for p in answer.places), default=0.0) - AMBIGUOUS_MARGIN
-        accepted = [(p, v) for p in answer.places if (v := self._accepted(answer.sounding, p.score))]
+        accepted = [
+            (p, v) for p in answer.places if (v := self._accepted(answer.sounding, p.score, p.evidence))
+        ]
         for run in self._runs:
             score = self._extend(run, stop, length)
             # the run's own place counts if nothing in the database fits clearly better than it, or if it is one of
@@ -141,8 +144,8 @@ class Monitor:
     def _continues(self, run: _Run, place) -> bool:
         return place.track == run.track and abs(place.start - self._next - run.offset) <= 1
 
-    def _accepted(self, sounding: int, score: float):
-        verdict = self.judge(sounding, score)
+    def _accepted(self, sounding: int, score: float, evidence: Evidence | None = None):
+        verdict = self.judge(sounding, score, evidence=evidence)
         if verdict.word == "match" or (
             verdict.word == "uncalibrated" and score >= self.settings.minimum_score
         ):

@@ -12,8 +12,15 @@ from nmfp.files import read_json, sha256_file, write_json, write_text
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 WEIGHTS = "fingerprinter.weights.h5"
-# What fingerprinting needs of a model; model.json last: a folder that has it is complete
-MODEL_FILES = ("config.yaml", WEIGHTS, "fingerprinter.bin", "fingerprinter.xml", "model.json")
+# What fingerprinting and deciding need of a model; model.json last: a folder that has it is complete
+MODEL_FILES = (
+    "config.yaml",
+    WEIGHTS,
+    "fingerprinter.bin",
+    "fingerprinter.xml",
+    "decision.json",
+    "model.json",
+)
 _KEYS = ("digest", "embedding_size", "sample_rate", "segment_samples", "front_end", "network", "parameters")
 
 

@@ -80,6 +80,10 @@ class Ranked(NamedTuple):
         np.add.at(better, self.window, self.code > wanted[self.window])
         return np.where(wanted == NOTHING, 0, better + 1)
 
+    def within(self, groups: slice) -> "Ranked":
+        """Only these groups, for instance those of one window."""
+        return Ranked(self.window[groups], self.track[groups], self.code[groups], self.place[groups])
+
     def answers(self, window: int, length: int) -> list[tuple[int, int, float]]:
         """All tracks proposed for a window and length (its index), best first: (track, place, score)."""
         rows = np.flatnonzero((self.window == window) & (self.code[:, length] != NOTHING))
