@@ -16,6 +16,7 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
+from nmfp.datasets.corpora import QUERY_SETS, VARIANTS, QueryCorpus
 from nmfp.datasets.partitions import in_order
 from nmfp.files import sha256_file
 from nmfp.search.gpu_form import gpu_form
@@ -49,9 +50,7 @@ TRAINED = [m for m in config["models"] if m not in IMPORTED]
 
 COLLECTIONS = ["music", "noise", "room", "microphone"]
 DEGRADATIONS = ["noise", "room", "microphone"]
-QUERY_SETS = ["queries", "unknown"]
 SPLIT_CORPORA = ["train", "validation", "database", *QUERY_SETS]
-VARIANTS = ["clean", "clean_shifted", "degraded", "degraded_shifted"]
 QUERY_CORPORA = [f"{s}_{v}" for s in QUERY_SETS for v in VARIANTS]
 
 

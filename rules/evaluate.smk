@@ -28,7 +28,7 @@ rule search:
             "tracks.csv",
             "database.json",
         ),
-        provenance=lambda wildcards: f"{DATA}/{wildcards.corpus.split('_')[0]}/provenance.csv",
+        provenance=lambda wildcards: f"{DATA}/{QueryCorpus.parse(wildcards.corpus).query_set}/provenance.csv",
         query_tracks=f"{DATA}/{{corpus}}/tracks.csv",
         database_tracks=corpus_table("database"),
     output:

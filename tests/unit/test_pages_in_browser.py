@@ -41,7 +41,7 @@ def test_columns_sort_by_value_both_ways(tmp_path):
       for (const head of [rate, rate, name]) { head.click(); seen.push(order()); }
       document.title = "sorted:" + seen.join(",") + ":" + name.getAttribute("aria-sort");
     """
-    dom = open_page(tmp_path, pages.tables_page([("Rates", "", table, ["name"])]), script)
+    dom = open_page(tmp_path, pages.tables_page([pages.Section("Rates", "", table, ["name"])]), script)
     assert "<title>sorted:cba,abc,abc:ascending</title>" in dom
 
 

@@ -143,7 +143,12 @@ def assert_self_contained(page):
 
 def test_tables_page_escapes_and_sorts_by_value():
     table = pd.DataFrame({"name": ["<b>&"], "rate": [0.123456789], "none": [np.nan]})
-    page = pages.tables_page([("Heading <1>", "why & how", table, ["name"]), ("Empty", "", table[:0], [])])
+    page = pages.tables_page(
+        [
+            pages.Section("Heading <1>", "why & how", table, ["name"]),
+            pages.Section("Empty", "", table[:0], []),
+        ]
+    )
     assert "&lt;b&gt;&amp;" in page and "<b>&" not in page and "Heading &lt;1&gt;" in page
     assert 'data-value="0.123456789">0.1235</td>' in page
     assert "Nothing to show." in page
@@ -152,7 +157,7 @@ def test_tables_page_escapes_and_sorts_by_value():
 
 def test_columns_without_news_are_told_once_and_points_stand_one_under_another():
     table = pd.DataFrame({"model": "m1", "index": ["a", "b"], "rate": [0.5, 0.25], "size": [512.14, 1.0]})
-    page = pages.tables_page([("Rates", "", table, ["model", "index"])])
+    page = pages.tables_page([pages.Section("Rates", "", table, ["model", "index"])])
     assert "In all rows: model m1." in page and ">model</th>" not in page and ">index</th>" in page
     for shown in (">0.50<", ">0.25<", ">512.1<", ">1.0<"):
         assert shown in page

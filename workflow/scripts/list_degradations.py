@@ -4,6 +4,7 @@ from pathlib import Path
 
 from nmfp.datasets import archive
 from nmfp.datasets import degradation_sets as sets
+from nmfp.datasets.columns import ListedFile
 from nmfp.datasets.sources import expected_of, find_table, read_sources, set_folder
 from nmfp.files import script_log, write_csv
 
@@ -24,7 +25,7 @@ def main(snakemake):
         write_csv(snakemake.output.files, sets.table(rows))
 
 
-def _rows(name: str, degradation: str, downloads: Path) -> list[sets.Row]:
+def _rows(name: str, degradation: str, downloads: Path) -> list[ListedFile]:
     folder = set_folder(downloads, name)
     if name == "nmfp_archive":
         return archive.list_degradations(folder, degradation)

@@ -109,7 +109,7 @@ def models_table(models: dict[str, dict], origins: dict[str, dict]) -> pd.DataFr
 
 def tables(
     models, hit_rates, accuracies, divided, calibrations, indexes, recalls, validations
-) -> list[tuple]:
+) -> list[pages.Section]:
     """The sections of tables.html."""
     names = {
         "track": "right track",
@@ -118,7 +118,7 @@ def tables(
         "far": "right track, more than 0.5 s off",
     }
     sections = [
-        (
+        pages.Section(
             "Models",
             "The networks of this experiment: trained here, or imported with weights that existed already.",
             models,
@@ -126,7 +126,7 @@ def tables(
         )
     ]
     sections += [
-        (
+        pages.Section(
             f"Models side by side: {names[criterion]}",
             "Hit rate in % by query length, with its 95 % interval.",
             pages.side_by_side(hit_rates, criterion),
@@ -136,7 +136,7 @@ def tables(
         if (hit_rates["criterion"] == criterion).any()
     ]
     sections += [
-        (
+        pages.Section(
             "How far down, how far off",
             "top_k: share of sequences whose track is among the k best. Time errors are of answers that name "
             "the right track, in seconds; queries begin between rows, so a perfect answer is off by up to "
@@ -144,14 +144,14 @@ def tables(
             accuracies,
             RUN,
         ),
-        (
+        pages.Section(
             "Validation while training",
             "Share of degraded segments of one second, of tracks that the network never learns from, whose nearest "
             "clean fingerprint is the right one (exact), lies within 0.5 s of it (near), or is of the right track.",
             validations,
             ["model"],
         ),
-        (
+        pages.Section(
             "Indexes against exact search",
             "Shares of query segments for which the index names the row that exact search finds nearest: first "
             "(recall_1), or among its first ten answers (recall_10); its size, and the speed of the search alone. "
@@ -160,7 +160,7 @@ def tables(
             recalls,
             ["model", "index", "factory", "device"],
         ),
-        (
+        pages.Section(
             "Not in the database",
             "Thresholds from one half of the unknown queries, rates measured on the other half; the upper "
             "bound holds with 95 % confidence. A rate that too few unknown recordings can support has a "
@@ -168,21 +168,23 @@ def tables(
             calibrations,
             [*RUN, "statistic", "reason"],
         ),
-        (
+        pages.Section(
             "Indexes and the growth of the database",
             "The fingerprints in the database when the index's quantisers were trained, and now. New tracks are "
             "added to the index without training it again; from four times the size on, training is advised.",
             indexes,
             ["model", "index", "factory", "advice"],
         ),
-        (
+        pages.Section(
             "By circumstance",
             "Track hit rate of the queries by noise, room, microphone and place in the track.",
             divided.drop(columns="order"),
             [*RUN, "by", "group"],
         ),
-        ("All hit rates", "One row a run, criterion and query length.", hit_rates, [*RUN, "criterion"]),
-        (
+        pages.Section(
+            "All hit rates", "One row a run, criterion and query length.", hit_rates, [*RUN, "criterion"]
+        ),
+        pages.Section(
             "Made with",
             "Versions on the machine that wrote this report; stages that ran earlier or elsewhere may have had others.",
             versions(),

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pandas as pd
 from nmfp.database.fingerprints import open_fingerprints
+from nmfp.datasets.corpora import QueryCorpus
 from nmfp.errors import NmfpError
 from nmfp.evaluation.sequences import (
     ANALYSIS_COLUMNS,
@@ -41,7 +42,8 @@ def nearest(snakemake, database, candidates, devices):
 def main(snakemake):
     """Contract: rules/evaluate.smk."""
     with script_log(snakemake.log[0]), claim(requested(snakemake)) as devices:
-        params, corpus, threads = snakemake.params, snakemake.wildcards.corpus, snakemake.threads
+        params, threads = snakemake.params, snakemake.threads
+        corpus = QueryCorpus.parse(snakemake.wildcards.corpus)
         database, queries = open_fingerprints(params.database), open_fingerprints(params.queries)
         if queries.info["model_digest"] != database.info["model_digest"]:
             raise NmfpError(
@@ -60,7 +62,7 @@ def main(snakemake):
             read_csv(snakemake.input.provenance, ["id", "track_id"], text=("id", "track_id")),
             query_paths.to_dict(),
             tracks["id"],
-            corpus.endswith("_shifted"),
+            corpus.shifted,
         )
         paths = tracks["id"].map(track_paths).fillna(tracks["id"]).to_numpy(object)
         neighbours = nearest(snakemake, database, plan.candidates, devices)
@@ -68,7 +70,7 @@ def main(snakemake):
         found = place_queries(queries, database, neighbours, plan, threads)
         for part, answers in progress(found, unit="batch", label="search"):
             tables.append(analyse(part, answers, truth, bounds, paths))
-        if not tables and not corpus.startswith("unknown"):
+        if not tables and not corpus.unknown:
             raise NmfpError(f"{params.queries} holds no queries; see its failures.csv.")
         # an experiment may do without unknown tracks
         empty = pd.DataFrame(columns=ANALYSIS_COLUMNS)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from nmfp.audio.wav import read_wav, write_wav
-from nmfp.datasets.columns import PROVENANCE_COLUMNS
+from nmfp.datasets.columns import PROVENANCE_COLUMNS, ListedFile
 from nmfp.datasets.conversion import wav_path
-from nmfp.datasets.fma import FILE_COLUMNS, find_audio
+from nmfp.datasets.fma import find_audio
 from nmfp.errors import NmfpError
 from nmfp.files import progress, sha256_file
 from nmfp.segments import seconds_to_samples
@@ -39,7 +39,7 @@ def list_music(folder: str | Path) -> pd.DataFrame:
         if not paths:
             raise NmfpError(f"{root / below} holds no .wav file; is the archive unpacked whole?")
         rows += [(p.relative_to(root / "music").as_posix(), str(p), role, "") for p in paths]
-    return pd.DataFrame(rows, columns=FILE_COLUMNS)
+    return pd.DataFrame(rows, columns=ListedFile._fields)
 
 
 def count_music(folder: str | Path) -> dict[str, tuple[str, int]]:
@@ -53,7 +53,7 @@ def count_music(folder: str | Path) -> dict[str, tuple[str, int]]:
     return {what: (key, len(find_audio(root / below, ".wav"))) for what, (key, below) in parts.items()}
 
 
-def list_degradations(folder: str | Path, degradation: str) -> list[tuple[str, str, str, str]]:
+def list_degradations(folder: str | Path, degradation: str) -> list[ListedFile]:
     """Noise, room or microphone recordings; the archive splits them itself."""
     base = find_root(folder) / "degradation" / DEGRADATION_FOLDERS[degradation]
     rows = []
@@ -61,7 +61,7 @@ def list_degradations(folder: str | Path, degradation: str) -> list[tuple[str, s
         paths = find_audio(base / role, ".wav") if (base / role).is_dir() else []
         if not paths:
             raise NmfpError(f"{base / role} holds no .wav file; is the archive unpacked whole?")
-        rows += [(p.relative_to(base).as_posix(), str(p), role, "") for p in paths]
+        rows += [ListedFile(p.relative_to(base).as_posix(), str(p), role) for p in paths]
     return rows
 
 

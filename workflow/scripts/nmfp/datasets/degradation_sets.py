@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nmfp.datasets.fma import FILE_COLUMNS, find_audio
+from nmfp.datasets.columns import ListedFile
+from nmfp.datasets.fma import find_audio
 from nmfp.datasets.sources import check_count
 from nmfp.errors import NmfpError
 from nmfp.files import atomic
@@ -41,15 +42,14 @@ AACHEN_ROOMS = {
 }
 _AACHEN_NAME = re.compile(r"air_binaural_(?P<room>[a-z_]+)_(?P<channel>[01])_(?P<head>[01])_\d+(_\d+)*$")
 _DIRECTIONS = re.compile(r"(Bidirect|Cardioid|Hyper|Omni)$")
-Row = tuple[str, str, str, str]
 
 
-def tut(folder: str | Path, name: str, role: str) -> list[Row]:
+def tut(folder: str | Path, name: str, role: str) -> list[ListedFile]:
     """TUT Acoustic Scenes 2016: the development set is for training, the evaluation set for testing."""
     return [_row(name, p, folder, role) for p in _found(find_audio(folder, ".wav"), folder, "wav files")]
 
 
-def mit(folder: str | Path) -> list[Row]:
+def mit(folder: str | Path) -> list[ListedFile]:
     """MIT's survey, split with classes of duration: steps of 0.25 s, the last from 1.75 s on."""
     paths = _found(find_audio(folder, ".wav"), folder, "wav files")
     return _split(paths, folder, "mit", [_duration_class(p) for p in paths])
@@ -60,7 +60,7 @@ def _duration_class(path: Path) -> int:
     return min(round(frames * 8000 / rate) // 2000, 7)
 
 
-def _split(paths: list[Path], folder: str | Path, name: str, classes: list[int]) -> list[Row]:
+def _split(paths: list[Path], folder: str | Path, name: str, classes: list[int]) -> list[ListedFile]:
     from sklearn.model_selection import train_test_split
 
     try:
@@ -70,7 +70,7 @@ def _split(paths: list[Path], folder: str | Path, name: str, classes: list[int])
     return [_row(name, p, folder, "test" if p in set(test) else "train") for p in paths]
 
 
-def openair(folder: str | Path) -> list[Row]:
+def openair(folder: str | Path) -> list[ListedFile]:
     """OpenAIR: of the paper's 28 rooms the mono responses, or the stereo ones where there are no mono ones.
 
     A room is the folder of its name, wherever below `folder`. The split is by room. Of two rooms some files do
@@ -106,7 +106,7 @@ def _counts_in_openair(room: str, name: str) -> bool:
     return room != "waveguide-web-example-audio" or name == "courtyard_recorded_ir.wav"
 
 
-def aachen(folder: str | Path, wav_folder: str | Path) -> list[Row]:
+def aachen(folder: str | Path, wav_folder: str | Path) -> list[ListedFile]:
     """Aachen AIR: binaural channels measured without the dummy head, split by room, written as WAV.
 
     Args:
@@ -155,7 +155,7 @@ def microphone_name(path: Path) -> str | None:
     return None
 
 
-def microphones(folder: str | Path) -> list[Row]:
+def microphones(folder: str | Path) -> list[ListedFile]:
     """Normalised microphone responses at multiples of 60 degrees, split by microphone."""
     from sklearn.model_selection import train_test_split
 
@@ -178,7 +178,7 @@ def microphones(folder: str | Path) -> list[Row]:
     ]
 
 
-def nafp(folder: str | Path, kind: str) -> list[Row]:
+def nafp(folder: str | Path, kind: str) -> list[ListedFile]:
     """NAFP's own noise (kind bg) or responses (kind ir), split as they come: folders tr and ts."""
     roots = sorted(p for p in Path(folder).rglob(kind) if p.is_dir() and p.parent.name == "aug")
     _found(roots, folder, f"folder aug/{kind}")
@@ -192,7 +192,11 @@ def nafp(folder: str | Path, kind: str) -> list[Row]:
 
 
 def check_counts(
-    rows: Iterable[Row], expected: dict[str, int], set_name: str, prefix: str = "", channels: bool = True
+    rows: Iterable[ListedFile],
+    expected: dict[str, int],
+    set_name: str,
+    prefix: str = "",
+    channels: bool = True,
 ) -> None:
     """Hold what was found against the counts of sources.tsv.
 
@@ -205,14 +209,14 @@ def check_counts(
     """
     found = {"train": 0, "test": 0}
     for row in rows:
-        found[row[2]] += _header(Path(row[1]))[2] if channels else 1
+        found[row.role] += _header(Path(row.path))[2] if channels else 1
     for role, n in found.items():
         check_count(f"{set_name} gives {n} {role} recordings", n, expected, f"{prefix}{role}")
 
 
-def table(rows: Iterable[Row]) -> pd.DataFrame:
+def table(rows: Iterable[ListedFile]) -> pd.DataFrame:
     """Rows as a files.csv."""
-    return pd.DataFrame(rows, columns=FILE_COLUMNS)
+    return pd.DataFrame(rows, columns=ListedFile._fields)
 
 
 def _header(path: Path) -> tuple[int, int, int]:
@@ -227,8 +231,8 @@ def _header(path: Path) -> tuple[int, int, int]:
     return info.frames, info.samplerate, info.channels
 
 
-def _row(name: str, path: Path, folder: str | Path, role: str) -> Row:
-    return f"{name}/{path.relative_to(folder).as_posix()}", str(path), role, ""
+def _row(name: str, path: Path, folder: str | Path, role: str) -> ListedFile:
+    return ListedFile(f"{name}/{path.relative_to(folder).as_posix()}", str(path), role)
 
 
 def _found(items: list, folder: str | Path, what: str) -> list:

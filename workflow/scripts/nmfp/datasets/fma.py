@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from nmfp.datasets.columns import ListedFile
 from nmfp.errors import NmfpError
 
 log = logging.getLogger("nmfp")
 
-FILE_COLUMNS = ["id", "path", "role", "reason"]
 # Why a whole track is in no corpus: the network learns from its clip
 TRAINED = "belongs to the training set"
 # clips of fma_medium and fma_large that hold no audio, or less than they should
@@ -147,7 +147,7 @@ def list_music(
             raise NmfpError(f"dataset.fma.{kind}_ids holds track {track}, which FMA does not know.")
     rows = [_clip(name, path, number, ids) for name, path, number in _tracks(medium, "medium")]
     rows += [_track(name, path, number, ids) for name, path, number in _tracks(full, "full")]
-    table = pd.DataFrame(rows, columns=FILE_COLUMNS)
+    table = pd.DataFrame(rows, columns=ListedFile._fields)
     if not ((table["role"] == "train") & (table["reason"] == "")).any():
         raise NmfpError(f"No clip in {medium} is in the training list; correct dataset.fma.training_ids.")
     _report_missing(table, ids)
@@ -167,20 +167,20 @@ def _tracks(folder: str | Path, subset: str) -> Iterable[tuple[str, Path, int]]:
         raise NmfpError(f"{folder} holds no mp3 of FMA; delete its receipts to have it unpacked again.")
 
 
-def _clip(name: str, path: Path, number: int, ids: dict[str, set[int]]) -> tuple[str, str, str, str]:
+def _clip(name: str, path: Path, number: int, ids: dict[str, set[int]]) -> ListedFile:
     role = "train" if number in ids["training"] else "validation" if number in ids["validation"] else "train"
     reason = ""
     if number not in ids["training"] | ids["validation"]:
         reason = "in neither the training nor the validation list"
     elif number in UNUSABLE:
         reason = "listed by FMA as a clip with no or too short audio"
-    return name, str(path), role, reason
+    return ListedFile(name, str(path), role, reason)
 
 
-def _track(name: str, path: Path, number: int, ids: dict[str, set[int]]) -> tuple[str, str, str, str]:
+def _track(name: str, path: Path, number: int, ids: dict[str, set[int]]) -> ListedFile:
     role = "query" if number in ids["query"] else "unknown" if number in ids["validation"] else "database"
     # UNUSABLE is about clips of 30 s: the whole track of a silent clip may well be music
-    return name, str(path), role, TRAINED if number in ids["training"] else ""
+    return ListedFile(name, str(path), role, TRAINED if number in ids["training"] else "")
 
 
 def _report_missing(table: pd.DataFrame, ids: dict[str, set[int]]) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from nmfp.audio.decoder import AUDIO_SUFFIXES
+from nmfp.datasets.columns import WatchedFile
 from nmfp.errors import NmfpError
 
 log = logging.getLogger("nmfp")
-
-FILE_COLUMNS = ["id", "path", "role", "reason", "state"]
 
 
 def list_folder(folder: str | Path | None, collection: str) -> pd.DataFrame:
@@ -60,7 +59,7 @@ def check_counts(folders: dict, is_split: bool) -> None:
 
 
 def list_audio(root: Path, advice: str) -> pd.DataFrame:
-    """Every audio file below a folder, sorted by id: columns FILE_COLUMNS (docs/formats.md).
+    """Every audio file below a folder, sorted by id: columns of `WatchedFile` (docs/formats.md).
 
     The id is the path below the folder with its suffix. Hidden files and folders are left out; links are
     followed, a folder that contains itself by a link is visited once. Files whose name cannot be written in a
@@ -90,7 +89,7 @@ def list_audio(root: Path, advice: str) -> pd.DataFrame:
         )
     if others:
         log.info("%s: %d audio files; %d other files are left out", root, len(rows), others)
-    return pd.DataFrame(sorted(rows), columns=FILE_COLUMNS)
+    return pd.DataFrame(sorted(rows), columns=WatchedFile._fields)
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
@@ -120,14 +119,14 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _row(path: Path, root: Path) -> tuple[str, str, str, str, str]:
+def _row(path: Path, root: Path) -> WatchedFile:
     name = path.relative_to(root).as_posix()
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
         printable = os.fsencode(name).decode("utf-8", errors="backslashreplace")
-        return printable, "", "any", "its name is not UTF-8; rename it", ""
+        return WatchedFile(printable, "", "any", "its name is not UTF-8; rename it")
     if not path.is_file():
-        return name, str(path), "any", "a link to nothing", ""
+        return WatchedFile(name, str(path), "any", "a link to nothing")
     status = path.stat()
-    return name, str(path), "any", "", f"{status.st_size} bytes, {status.st_mtime_ns} ns"
+    return WatchedFile(name, str(path), "any", state=f"{status.st_size} bytes, {status.st_mtime_ns} ns")

@@ -18,13 +18,12 @@ import pandas as pd
 from nmfp.audio.wav import read_wav, to_float, to_int16, wav_rms, write_wav
 from nmfp.datasets.columns import PROVENANCE_COLUMNS
 from nmfp.datasets.conversion import wav_path
+from nmfp.datasets.corpora import VARIANTS
 from nmfp.datasets.journal import Journal
 from nmfp.degradation.draw import Cut, Degradation, draw_cut, draw_degradation
 from nmfp.degradation.offline import Levels, degrade, looped_rms, reverberation_samples, rms, take_noise
 from nmfp.errors import NmfpError
 from nmfp.files import progress, read_csv, sha256_file
-
-VARIANTS = ["clean", "clean_shifted", "degraded", "degraded_shifted"]
 
 
 class PackedRecordings(NamedTuple):

@@ -21,6 +21,7 @@ import pandas as pd
 
 from nmfp.database.fingerprints import NPY_ERRORS, full_disk_explained, npy_problem, open_npy, unit_length
 from nmfp.errors import NmfpError
+from nmfp.extraction.progress import id_of_unit, unit_name
 from nmfp.files import progress, read_json, sha256_file, write_csv, write_json, write_npy
 from nmfp.model.folder import read_model
 from nmfp.segments import HOP_SAMPLES
@@ -46,7 +47,7 @@ def file_of(name: str) -> PurePosixPath:
 class NpySink:
     """Takes finished recordings from `fingerprint_tracks` and writes each as .npy, whole or not at all.
 
-    It stands in for `nmfp.extraction.progress.WorkLog`: unit names are those of `unit_name`, id first.
+    It stands in for `nmfp.extraction.progress.WorkLog`: unit names are those of `unit_name`.
     """
 
     def __init__(self, folder: Path, journal: Path, dimension: int, key: str):
@@ -84,7 +85,7 @@ class NpySink:
         self._journal.close()
 
     def _path(self, unit: str) -> Path:
-        return self.folder / file_of(unit.split("\n", 1)[0].replace("\0", "\n"))
+        return self.folder / file_of(id_of_unit(unit))
 
     def _is_whole(self, line: dict) -> bool:
         if line["reason"]:
@@ -127,7 +128,7 @@ def fingerprint_to_folder(
     Raises:
         NmfpError: the folder holds another model's fingerprints, cannot be written, or the disk is full.
     """
-    from nmfp.extraction.partition import fingerprint_tracks, unit_name, work_key
+    from nmfp.extraction.partition import fingerprint_tracks, work_key
     from nmfp.model.engines import open_engine
 
     folder, info = Path(folder), read_model(model)
@@ -146,8 +147,7 @@ def fingerprint_to_folder(
                 reason = "a folder, not a file" if os.path.isdir(item.path) else error.strerror.lower()
         rows.append((item.id, item.path, 0, sha256, reason))
     tracks = pd.DataFrame(rows, columns=["id", "path", "samples", "sha256", "reason"])
-    # a unit's name ends its id with a newline, which a file's name may hold
-    readable = tracks[tracks["reason"] == ""].assign(id=lambda t: t["id"].str.replace("\n", "\0"))
+    readable = tracks[tracks["reason"] == ""]
     with full_disk_explained(folder):
         opened = open_engine(model, engine, threads=threads)
         key = work_key(info["digest"], opened, HOP_SAMPLES, VERSION)

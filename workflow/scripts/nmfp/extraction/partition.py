@@ -17,7 +17,7 @@ import pandas as pd
 from nmfp.database.fingerprints import TRACK_COLUMNS, full_disk_explained, unit_length
 from nmfp.errors import NmfpError
 from nmfp.extraction.decoding import Decoders
-from nmfp.extraction.progress import PART_ROWS, Unit, WorkLog
+from nmfp.extraction.progress import PART_ROWS, Unit, WorkLog, unit_name
 from nmfp.extraction.segmenting import Segmenter
 from nmfp.files import atomic, digest, progress, read_csv, write_csv, write_json, write_npy
 from nmfp.model.engines import Engine
@@ -90,11 +90,6 @@ def fingerprint_tracks(
                 packer.add(track, *track.segmenter.feed(message.samples))
         packer.flush()
     done.commit()
-
-
-def unit_name(row) -> str:
-    """What a track is called in the log: its id and everything that its rows depend on besides the model."""
-    return f"{row.id}\n{row.sha256}\n{row.samples}"
 
 
 class _Track:

@@ -41,6 +41,16 @@ class Unit:
         return sum(rows for _, rows in self.parts)
 
 
+def unit_name(row) -> str:
+    """What a track is called in the log: its id and everything that its rows depend on besides the model."""
+    return f"{row.id}\n{row.sha256}\n{row.samples}"
+
+
+def id_of_unit(name: str) -> str:
+    """The id in a unit's name; it may hold newlines itself."""
+    return name.rsplit("\n", 2)[0]
+
+
 class WorkLog:
     """The log of one partition's work; units are named by any string.
 

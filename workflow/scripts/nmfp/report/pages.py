@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -96,12 +97,21 @@ def table_html(table: pd.DataFrame, text: list[str]) -> str:
     return f'<div class="scroll"><table>{head}\n<tbody>{body}</tbody></table></div>'
 
 
-def tables_page(sections: list[tuple[str, str, pd.DataFrame, list[str]]]) -> str:
-    """Sections of heading, explanation, table and the names of its text columns.
+class Section(NamedTuple):
+    """A table of tables.html; `text` names its columns that hold no numbers."""
+
+    heading: str
+    explanation: str
+    table: pd.DataFrame
+    text: list[str]
+
+
+def tables_page(sections: list[Section]) -> str:
+    """All sections, with links to each at the top.
 
     A text column that says the same in every row is told once, above the table.
     """
-    links = "".join(f'<li><a href="#{i}">{html.escape(s[0])}</a></li>' for i, s in enumerate(sections))
+    links = "".join(f'<li><a href="#{i}">{html.escape(s.heading)}</a></li>' for i, s in enumerate(sections))
     body = [
         "<h1>Tables</h1><p>Click a column's head to sort by it, again for the other direction.</p>"
         f"<nav><ul>{links}</ul></nav>"

@@ -1,5 +1,7 @@
-"""What happens beside the steps: progress, history, checkpoints,
-validation, and stopping where the loss is not finite."""
+"""What happens beside the steps: progress, history, checkpoints, validation, and stopping at a loss that is not finite.
+
+Keras's own TerminateOnNaN waits for the device after each step, and ends a run as if it had been finished.
+"""
 
 import logging
 import math
@@ -34,8 +36,7 @@ class Unhurried(keras.callbacks.CallbackList):
 
 
 class StopWhereNotFinite(keras.callbacks.Callback):
-    """End the run with a sentence where the loss is not a finite number; the last checkpoint stays as it
-    was."""
+    """End the run with a sentence where the loss is not a finite number; the last checkpoint stays."""
 
     def __init__(self, checkpoint_path: Path):
         super().__init__()
@@ -65,27 +66,26 @@ class StopWhereNotFinite(keras.callbacks.Callback):
                     else "no epoch was finished before it"
                 )
                 raise NmfpError(
-                    f"The loss is not finite at epoch {self.epoch + 1}, step {step + 1}; {kept}. Lower "
-                    f"optimizer.learning_rate "
-                    "or set precision to float32."
+                    f"The loss is not finite at epoch {self.epoch + 1}, step {step + 1}; {kept}. "
+                    "Lower optimizer.learning_rate or set precision to float32."
                 )
 
 
 class Validate(keras.callbacks.Callback):
     """Run the mini search every few epochs and after the last, and put its rates into the logs."""
 
-    def __init__(self, search, embed_clean, embed_degraded, every: int, epochs: int):
+    def __init__(self, search, embed_clean, embed_degraded, every_epochs: int, epochs: int):
         super().__init__()
         self.search, self.embed_clean, self.embed_degraded = search, embed_clean, embed_degraded
-        self.every, self.epochs = every, epochs
+        self.every_epochs, self.epochs = every_epochs, epochs
 
     def on_epoch_end(self, epoch, logs=None):
         """Add validation_exact, validation_near and validation_track to the logs."""
-        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+        if (epoch + 1) % self.every_epochs == 0 or epoch + 1 == self.epochs:
             logs.update(self.search.rates(self.embed_clean, self.embed_degraded))
 
 
-class Keep(keras.callbacks.Callback):
+class StoreEpoch(keras.callbacks.Callback):
     """After each epoch: history row, checkpoint, and the best weights so far where the epoch was validated.
 
     Args:
@@ -107,7 +107,7 @@ class Keep(keras.callbacks.Callback):
         self.began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        """See the class."""
+        """Add the epoch to the history and store what the class names."""
         # Keras on JAX keeps the state of a running epoch elsewhere
         getattr(self.model, "jax_state_sync", lambda: None)()
         seconds = logs.pop("seconds", None) or time.monotonic() - self.began

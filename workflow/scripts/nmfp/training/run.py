@@ -1,8 +1,8 @@
-"""A training run from packed audio to a model folder: resumable at every epoch, the same for the same
-inputs."""
+"""A training run from packed audio to a model folder: resumable at every epoch, the same for the same inputs."""
 
 import contextlib
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -69,6 +69,167 @@ def audio_places(model: dict, batches: Batches) -> dict[str, Places]:
     return {}
 
 
+@dataclass
+class Run:
+    """A training run, prepared: its next epoch is the first, or the one after the last checkpoint.
+
+    Attributes:
+        model: resolved model configuration.
+        seed: of the experiment.
+        work: folder of this very run, with checkpoint.npz once an epoch is finished.
+        validation: held-out chunks (may be none).
+        recordings: degradations that are on.
+        batches: what the steps take, in order.
+        step: the compiled step model.
+        precision: Keras dtype policy of the network.
+        done: finished epochs.
+        history: a row for each of them.
+    """
+
+    model: dict
+    seed: int
+    work: Path
+    validation: data.Chunks
+    recordings: dict[str, data.Recordings]
+    batches: Batches
+    step: Contrast
+    precision: str
+    done: int = 0
+    history: list[dict] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return self.batches.steps_per_epoch
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all."""
+        return self.model["epochs"]
+
+    @property
+    def saved(self) -> Path:
+        """The checkpoint."""
+        return self.work / "checkpoint.npz"
+
+    def resume(self) -> None:
+        """Take up the checkpoint, if there is one of no more epochs than are asked for.
+
+        Raises:
+            NmfpError: it is damaged.
+        """
+        if not self.saved.is_file():
+            return
+        if checkpoint.finished_epochs(self.saved) > self.epochs:
+            log.warning(
+                "%s is further than the %d epochs asked for; training starts over", self.saved, self.epochs
+            )
+            return
+        self.done, self.history = checkpoint.restore(self.saved, self.step)
+        log.info("taking up after epoch %d of %d", self.done, self.epochs)
+
+    def fit(self, threads: int) -> None:
+        """Train the epochs that are left; `threads` threads cut windows.
+
+        Raises:
+            NmfpError: the loss is not finite.
+        """
+        if self.done >= self.epochs:
+            return
+        log.info(
+            "%d segments, %d steps an epoch, %d epochs, %s, Keras on %s",
+            self.batches.grid.size, self.steps, self.epochs, self.precision, keras.backend.backend(),
+        )  # fmt: skip
+        with contextlib.closing(self.batches.stream(self.done, threads)) as stream:
+            self.step.fit(
+                ((batch,) for batch in stream),
+                initial_epoch=self.done,
+                epochs=self.epochs,
+                steps_per_epoch=self.steps,
+                shuffle=False,
+                callbacks=callbacks.Unhurried(
+                    self._callbacks(), add_history=True, model=self.step, epochs=self.epochs, steps=self.steps
+                ),
+                verbose=0,
+            )
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        total = self.steps * self.epochs
+        views = 1 + self.model["batch"]["positives"]
+        kept = [
+            callbacks.Progress(total, self.steps * self.done),
+            callbacks.StopWhereNotFinite(self.saved),
+            *self._validation(),
+            callbacks.StoreEpoch(
+                self.work,
+                self.history,
+                lambda epoch: optimizers.learning_rate_at(self.model["optimizer"], total, self.steps * epoch),
+                self.steps * self.model["batch"]["anchors"] * views,
+                lambda path: fingerprinter.save_weights(self.step.network, path),
+            ),
+        ]
+        try:
+            logs = str(self.work / "tensorboard")
+            kept.append(keras.callbacks.TensorBoard(logs, write_graph=False, update_freq="epoch"))
+        except ImportError:
+            log.info("no TensorBoard logs: TensorFlow, which writes them, is not installed")
+        return kept
+
+    def _validation(self) -> list[keras.callbacks.Callback]:
+        every_epochs = self.model["validation"]["every_epochs"]
+        if not every_epochs or not len(self.validation.audio):
+            return []
+        clean = fingerprinter.build_graph(self.model["front_end"], self.step.network)
+        degraded = DegradedFingerprinter(self.step)
+        return [
+            callbacks.Validate(
+                MiniSearch(self.validation, self.recordings, self.model, self.seed),
+                lambda segments: np.asarray(clean.predict_on_batch(segments)),
+                lambda queries: np.asarray(degraded.predict_on_batch(queries)),
+                every_epochs,
+                self.epochs,
+            )
+        ]
+
+
+def prepare(
+    model: dict,
+    chunks: data.Chunks,
+    validation: data.Chunks,
+    degradations: str | Path,
+    work: str | Path,
+    seed: int,
+) -> Run:
+    """Open what a run needs and take up its checkpoint.
+
+    Args:
+        model: resolved model configuration.
+        chunks, validation: training chunks and held-out ones (may be none).
+        degradations: folder with {noise,room,microphone}.{npy,csv}.
+        work: folder of this very run (see `run_key`).
+        seed: of the experiment.
+
+    Raises:
+        NmfpError: the configuration makes no sense for this data, or a file is broken.
+    """
+    settings.check(model, len(chunks.audio))
+    keep_large_blocks()
+    work = Path(work)
+    work.mkdir(parents=True, exist_ok=True)
+    optimizers.distribute(model["devices"])
+    recordings = open_degradations(degradations, model["degradation"])
+    batches = Batches(chunks, recordings, model, seed)
+    step = build_step(model, recordings, seed, audio_places(model, batches))
+    precision = optimizers.make_precision(model["precision"])
+    total_steps = batches.steps_per_epoch * model["epochs"]
+    optimizer = optimizers.make_optimizer(model["optimizer"], total_steps, precision)
+    optimizer.build(step.network.trainable_variables)
+    step.compile(optimizer=optimizer)
+    prepared = Run(model, seed, work, validation, recordings, batches, step, precision)
+    prepared.resume()
+    return prepared
+
+
 def train(
     model: dict,
     chunks: data.Chunks,
@@ -79,100 +240,21 @@ def train(
     seed: int,
     threads: int = 2,
 ) -> keras.Model:
-    """Train one model and write its folder.
+    """Train one model and write its folder: `prepare`, then fit.
 
     Args:
-        model: resolved model configuration.
-        chunks, validation: training chunks and held-out ones (may be none).
-        degradations: folder with {noise,room,microphone}.{npy,csv}.
-        work: folder of this very run (see `run_key`); progress in it is taken up again.
         out: model folder to write: fingerprinter.weights.h5, config.yaml, history.csv, model.json.
-        seed: of the experiment.
         threads: that cut windows.
 
     Returns:
         The whole fingerprinter as a Keras model: segments int16 (B, 8000) -> (B, d), float32.
 
     Raises:
-        NmfpError: the configuration makes no sense for this data, a file is broken, the loss is not finite.
+        NmfpError: see `prepare`, or the loss is not finite.
     """
-    settings.check(model, len(chunks.audio))
-    keep_large_blocks()
-    work, out = Path(work), Path(out)
-    work.mkdir(parents=True, exist_ok=True)
-    optimizers.distribute(model["devices"])
-    recordings = open_degradations(degradations, model["degradation"])
-    batches = Batches(chunks, recordings, model, seed)
-    step = build_step(model, recordings, seed, audio_places(model, batches))
-    steps, epochs = batches.steps_per_epoch, model["epochs"]
-    precision = optimizers.make_precision(model["precision"])
-    optimizer = optimizers.make_optimizer(model["optimizer"], steps * epochs, precision)
-    optimizer.build(step.network.trainable_variables)
-    step.compile(optimizer=optimizer)
-    done, history = 0, []
-    saved = work / "checkpoint.npz"
-    if saved.is_file() and checkpoint.finished_epochs(saved) > epochs:
-        log.warning("%s is further than the %d epochs asked for; training starts over", saved, epochs)
-    elif saved.is_file():
-        done, history = checkpoint.restore(saved, step)
-        log.info("taking up after epoch %d of %d", done, epochs)
-    if done < epochs:
-        log.info(
-            "%d segments, %d steps an epoch, %d epochs, %s, Keras on %s",
-            batches.grid.size, steps, epochs, precision, keras.backend.backend(),
-        )  # fmt: skip
-        fit_callbacks = _callbacks(step, model, validation, recordings, seed, work, history, steps, done)
-        with contextlib.closing(batches.stream(done, threads)) as stream:
-            step.fit(
-                ((batch,) for batch in stream),
-                initial_epoch=done,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                shuffle=False,
-                callbacks=callbacks.Unhurried(
-                    fit_callbacks, add_history=True, model=step, epochs=epochs, steps=steps
-                ),
-                verbose=0,
-            )
-    return _finish(step, model, history, out)
-
-
-def _callbacks(step, model, validation, recordings, seed, work, history, steps, done) -> list:
-    epochs, views = model["epochs"], 1 + model["batch"]["positives"]
-    kept = [
-        callbacks.Progress(steps * epochs, steps * done),
-        callbacks.StopWhereNotFinite(work / "checkpoint.npz"),
-    ]
-    if model["validation"]["every_epochs"] and len(validation.audio):
-        graph, embed_degraded = (
-            fingerprinter.build_graph(model["front_end"], step.network),
-            DegradedFingerprinter(step),
-        )
-        kept.append(
-            callbacks.Validate(
-                MiniSearch(validation, recordings, model, seed),
-                lambda segments: np.asarray(graph.predict_on_batch(segments)),
-                lambda queries: np.asarray(embed_degraded.predict_on_batch(queries)),
-                model["validation"]["every_epochs"],
-                epochs,
-            )
-        )
-    kept.append(
-        callbacks.Keep(
-            work,
-            history,
-            lambda epoch: optimizers.learning_rate_at(model["optimizer"], steps * epochs, steps * epoch),
-            steps * model["batch"]["anchors"] * views,
-            lambda path: fingerprinter.save_weights(step.network, path),
-        )
-    )
-    try:
-        kept.append(
-            keras.callbacks.TensorBoard(str(work / "tensorboard"), write_graph=False, update_freq="epoch")
-        )
-    except ImportError:
-        log.info("no TensorBoard logs: TensorFlow, which writes them, is not installed")
-    return kept
+    run = prepare(model, chunks, validation, degradations, work, seed)
+    run.fit(threads)
+    return _finish(run.step, model, run.history, Path(out))
 
 
 def _finish(step: Contrast, model: dict, history: list[dict], out: Path) -> keras.Model:
