@@ -63,7 +63,7 @@ checkpoint partition_files:
 
 rule convert:
     input:
-        # ancient: a file that comes, goes or changes is a matter of the lists, and those of before keep their bytes
+        # ancient: a file that comes, goes or changes is a matter of the lists, and earlier ones keep their bytes
         files=ancient(f"{DATA}/{{collection}}/files.csv"),
         list=f"{DATA}/{{collection}}/batches/{{n}}.csv",
     output:

@@ -28,7 +28,7 @@ checkpoint partition_tracks:
 
 rule degrade:
     input:
-        # ancient: a track that comes, goes or changes is a matter of the lists, and those of before keep their bytes
+        # ancient: a track that comes, goes or changes is a matter of the lists, and earlier ones keep their bytes
         tracks=ancient(f"{DATA}/{{query_set}}/tracks.csv"),
         list=f"{DATA}/{{query_set}}/partitions/{{n}}.csv",
         noise=f"{DATA}/degradations/test/noise.npy",

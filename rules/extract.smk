@@ -7,7 +7,7 @@ OUTPUTS  fingerprints/<model>/{corpus}/partitions/NNNN.{npy,csv,json} and NNNN.s
 
 rule extract:
     input:
-        # ancient: a track that comes, goes or changes is a matter of the lists, and those of before keep their bytes
+        # ancient: a track that comes, goes or changes is a matter of the lists, and earlier ones keep their bytes
         tracks=ancient(f"{DATA}/{{corpus}}/tracks.csv"),
         list=f"{DATA}/{{corpus}}/partitions/{{n}}.csv",
         config=f"{MODELS}/{{model}}/config.yaml",

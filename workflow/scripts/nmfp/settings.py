@@ -20,9 +20,8 @@ def check(model: dict, n_chunks: int | None = None) -> None:
     front_end, network = model["front_end"], model["network"]
     if loss["name"] in TWO_VIEW_LOSSES and batch["positives"] != 1:
         raise NmfpError(
-            f"batch.positives is {batch['positives']}, but loss.name {loss['name']} compares exactly two "
-            f"views; set it to 1 "
-            "or choose ntxent or triplet."
+            f"batch.positives is {batch['positives']}, but loss.name {loss['name']} "
+            "compares exactly two views; set it to 1 or choose ntxent or triplet."
         )
     if loss["margin"] <= 0:
         raise NmfpError(f"loss.margin is {loss['margin']}; it must be greater than 0.")
@@ -32,9 +31,8 @@ def check(model: dict, n_chunks: int | None = None) -> None:
         raise NmfpError(f"batch.anchors is {batch['anchors']}; a batch needs at least 2 to tell apart.")
     if n_chunks is not None and batch["anchors"] > n_chunks:
         raise NmfpError(
-            f"batch.anchors is {batch['anchors']}, but there are only {n_chunks} training chunks and every "
-            f"anchor comes from "
-            "a different one; lower it or give more music."
+            f"batch.anchors is {batch['anchors']}, but there are only {n_chunks} training "
+            "chunks and every anchor comes from a different one; lower it or give more music."
         )
     low, high = degradation["snr_db"]
     if low > high:
@@ -48,15 +46,14 @@ def check(model: dict, n_chunks: int | None = None) -> None:
         raise NmfpError("batch.max_shift_seconds must be shorter than a segment (1 s).")
     if flat_features(front_end, network) % network["embedding_size"]:
         raise NmfpError(
-            f"network.embedding_size {network['embedding_size']} does not divide the "
-            f"{flat_features(front_end, network)} "
-            "features of the last block; choose a divisor or change network.channels."
+            f"network.embedding_size {network['embedding_size']} does not "
+            f"divide the {flat_features(front_end, network)} features of "
+            "the last block; choose a divisor or change network.channels."
         )
 
 
 def flat_features(front_end: dict, network: dict) -> int:
-    """Numbers that come out of the last block: its channels
-    times the frequency bins that eight strides leave."""
+    """Numbers that come out of the last block: its channels times the frequency bins that eight strides leave."""
     bins = front_end["n_mels"]
     for _ in network["channels"]:
         bins = -(-bins // 2)

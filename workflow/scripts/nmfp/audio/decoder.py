@@ -82,8 +82,8 @@ def read_header(path: str | Path) -> Header:
 def decode(path: str | Path | BinaryIO) -> Iterator[tuple[int, np.ndarray]]:
     """Decode at the file's own rate: yields (Hz, float32 (channels, samples)) in short blocks.
 
-    Packets that cannot be decoded are left out, as players do. Not-a-number
-    becomes 0, floats are clipped at four times full scale.
+    Packets that cannot be decoded are left out, as players do. Not-a-number becomes 0,
+    floats are clipped at four times full scale.
 
     Raises:
         AudioError, TruncatedAudio: as `stream`.

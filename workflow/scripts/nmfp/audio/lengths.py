@@ -31,8 +31,7 @@ def stated_seconds(path: str | Path, container: str, stream) -> float | None:
 
 
 def ends_inside_ogg_page(path: str | Path) -> bool:
-    """Whether the last page of an Ogg file says that it
-    goes on beyond the file's end; False for other formats."""
+    """Whether the last page of an Ogg file says that it goes on beyond the file's end; False for other formats."""
     with Path(path).open("rb") as f:
         if f.read(4) != b"OggS":
             return False

@@ -1,7 +1,7 @@
 """The paper's 8 kHz mono 16-bit WAVs, made by SoX: `-R -G --norm=0`, channels averaged.
 
-A wrong length in the header is ignored. SoX keeps the encoder's delay of an mp3 (about 51
-ms), which `nmfp.audio.wav` trims. What SoX cannot read (m4a, aac, opus) is decoded by
+A wrong length in the header is ignored. SoX keeps the encoder's delay of an mp3 (about 51 ms),
+which `nmfp.audio.wav` trims. What SoX cannot read (m4a, aac, opus) is decoded by
 `nmfp.audio.wav` and piped in, so that resampling, dither and normalisation are the same for all.
 """
 

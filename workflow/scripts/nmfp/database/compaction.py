@@ -1,8 +1,7 @@
 """Give back the room of removed tracks: partitions are written again without their rows.
 
-A merge leaves the rows of removed tracks where they are, so that an index
-of them still fits; it flags them and no answer names them. Compaction
-takes them out of the partitions; the next merge and fill are then smaller.
+A merge leaves the rows of removed tracks where they are, so that an index of them still fits; it flags them and
+no answer names them. Compaction takes them out of the partitions; the next merge and fill are then smaller.
 """
 
 import hashlib

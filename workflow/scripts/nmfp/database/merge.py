@@ -3,7 +3,7 @@
 Plain reads and writes in blocks, not memory maps: mapped pages count as memory of the process, and the
 database may be many times larger than the memory. Everything grows in a work folder on the same disk, each
 finished partition is noted with the digest of its bytes, and only the complete, verified files take their
-final names: a killed or failed merge leaves the database of before, and the next one goes on where it was.
+final names: a killed or failed merge leaves the earlier database, and the next one goes on where it was.
 """
 
 import hashlib
@@ -130,8 +130,7 @@ def merge(
     model: dict,
     dtype: str = "float32",
 ) -> dict:
-    """Write database.npy, silent.npy, tracks.csv, failures.csv
-    and, last, database.json; return the last one's content.
+    """Write database.npy, silent.npy, tracks.csv, failures.csv and, last, database.json; return the last one's content.
 
     Args:
         partitions: in the order of their rows.
@@ -192,10 +191,9 @@ def _clear(work: Path, keep: Path) -> None:
 
 
 def _keep(outputs: dict[str, Path], last: Path) -> None:
-    """Give the finished files a second name, without a
-    copy: Snakemake deletes a rule's outputs before it runs.
+    """Give the finished files a second name, without a copy: Snakemake deletes a rule's outputs before it runs.
 
-    When the next merge fails, its database of before is still there, in `last`, to be searched.
+    When the next merge fails, the earlier database is still there, in `last`, to be searched.
     """
     shutil.rmtree(last, ignore_errors=True)
     last.mkdir(parents=True)

@@ -1,5 +1,4 @@
-"""The paper's own archive (Zenodo 15736620): chunks, queries
-already degraded and cut, their tracks, degradations."""
+"""The paper's own archive (Zenodo 15736620): chunks, queries already degraded and cut, their tracks, degradations."""
 
 from pathlib import Path
 

@@ -124,8 +124,7 @@ def _short(part: str) -> str:
 def _convert_file(
     name: str, path: str, folder: Path, before: dict | None, split_channels: bool
 ) -> tuple[dict, bool]:
-    """One file's record (rows of `id, path, samples, sha256,
-    status, reason` and WAV digests), and if it is new."""
+    """One file's record (rows of `id, path, samples, sha256, status, reason` and WAV digests), and if it is new."""
     source_hash = ""
     try:
         source_hash = sha256_file(path)

@@ -220,8 +220,7 @@ def table(rows: Iterable[ListedFile]) -> pd.DataFrame:
 
 
 def _header(path: Path) -> tuple[int, int, int]:
-    """Frames, sampling rate and channels of a WAV; a broken
-    one counts as one channel and fails in the conversion."""
+    """Frames, sampling rate and channels of a WAV; a broken one counts as one channel and fails in the conversion."""
     import soundfile
 
     try:

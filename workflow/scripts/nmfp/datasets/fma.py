@@ -90,8 +90,7 @@ def nafp_ids(folder: str | Path, kind: str) -> set[int]:
 
 
 def metadata_ids(folder: str | Path) -> set[int]:
-    """Ids of all tracks that FMA knows, from fma_metadata/tracks.csv
-    (three header lines, then one track a row).
+    """Ids of all tracks that FMA knows, from fma_metadata/tracks.csv (three header lines, then one track a row).
 
     Raises:
         NmfpError: no such table, or none of FMA's.

@@ -20,8 +20,7 @@ CONTENT_COLUMNS = ("sha256", "state")
 
 
 def assign(previous: Sequence[Sequence], items: Iterable, size: int) -> list[list]:
-    """Extend the lists by the items that are in none of
-    them, in order of appearance, at most `size` to a list.
+    """Extend the lists by the items that are in none of them, in order of appearance, at most `size` to a list.
 
     Args:
         previous: the lists as they are; their content is returned unchanged.
@@ -75,9 +74,9 @@ def write_lists(table: pd.DataFrame, folder: str | Path, registry: str | Path, s
 
     Args:
         table: column `id`; rows with a non-empty `reason`, or a `status` other than ok, are left out.
-        registry: file outside the folder (Snakemake empties the folder before
-            it runs the rule again) with all that was ever seen: `id, content,
-            partition, present, size`. With another size everything is cut anew.
+        registry: file outside the folder (Snakemake empties the folder before it runs the
+            rule again) with all that was ever seen: `id, content, partition, present,
+            size`. With another size everything is cut anew.
 
     Returns:
         The ids of all lists.

@@ -82,8 +82,7 @@ def _size(path: str) -> int | None:
 
 
 def allowed_failures(files: int, budget: float) -> int:
-    """How many files may fail: the budget's share of them,
-    but never fewer than three, unless the budget is 0."""
+    """How many files may fail: the budget's share of them, but never fewer than three, unless the budget is 0."""
     return max(math.floor(budget * files), ALWAYS_FORGIVEN) if budget > 0 else 0
 
 

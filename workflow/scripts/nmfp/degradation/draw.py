@@ -24,8 +24,7 @@ class Cut(NamedTuple):
 class Degradation(NamedTuple):
     """Rows of the recordings' tables (None: off), the noise's first sample, SNR in dB, linear gains.
 
-    The gains have no effect on the sound: the chain is linear
-    and ends in a peak normalisation. They are recorded.
+    The gains have no effect on the sound: the chain is linear and ends in a peak normalisation. They are recorded.
     """
 
     noise: int | None
@@ -66,8 +65,7 @@ def draw_gain(rng: np.random.Generator, size: int | None = None) -> np.ndarray |
 
 
 def draw_noise_start(rng: np.random.Generator, noise_samples: int, kept_samples: int) -> int:
-    """Where in a recording the noise starts: so that it
-    lasts, if it is long enough; anywhere if it must loop."""
+    """Where in a recording the noise starts: so that it lasts, if it is long enough; anywhere if it must loop."""
     last = noise_samples - kept_samples
     return int(rng.integers(0, last if last >= 0 else noise_samples - 1, endpoint=True))
 

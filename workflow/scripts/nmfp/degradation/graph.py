@@ -1,10 +1,9 @@
-"""Noise, rooms and microphones in the compiled graph: the
-mathematics of `degradation.offline`, batched, in float32.
+"""Noise, rooms and microphones in the compiled graph: the mathematics of `degradation.offline`, batched, in float32.
 
-Peak normalisation in between only scales what the next step scales again, so it is
-done once, at the end. Responses come as spectra computed once, so a convolution
-costs one forward and one inverse FFT. Only the last `SEGMENT_SAMPLES` samples are
-kept: the transform may be as short as lets the wrapped end fall on what is dropped.
+Peak normalisation in between only scales what the next step scales again, so it is done
+once, at the end. Responses come as spectra computed once, so a convolution costs one
+forward and one inverse FFT. Only the last `SEGMENT_SAMPLES` samples are kept: the
+transform may be as short as lets the wrapped end fall on what is dropped.
 """
 
 import keras
@@ -35,8 +34,7 @@ def response_spectra(audio: np.ndarray, starts: np.ndarray, samples: np.ndarray,
         past: samples of past context.
 
     Returns:
-        float32 (responses, 2, fft_size // 2 + 1): real and
-            imaginary parts. Scale is arbitrary (peak 1 in time).
+        float32 (responses, 2, fft_size // 2 + 1): real and imaginary parts. Scale is arbitrary (peak 1 in time).
     """
     lengths = np.minimum(samples, SEGMENT_SAMPLES + past)
     size = fft_size(past, int(lengths.max()))
@@ -71,8 +69,7 @@ def add_noise(music, noise, snr_db):
 
 
 def convolve(signal, spectra):
-    """Linear convolution of (B, past + 8000) with responses
-    given as spectra (B, 2, bins); the last 8000 samples."""
+    """Linear convolution of (B, past + 8000) with responses given as spectra (B, 2, bins); the last 8000 samples."""
     size = 2 * (spectra.shape[-1] - 1)
     past = signal.shape[1] - SEGMENT_SAMPLES
     real, imaginary = ops.rfft(signal, size)
@@ -112,7 +109,7 @@ class Degrader(keras.layers.Layer):
         self.built = True
 
     def call(self, x):
-        """See the class."""
+        """Degraded segments float32 (B, 8000) of a batch `x`."""
         past = x["music"].shape[1] - SEGMENT_SAMPLES
         signal = to_float(x["music"])
         real = None

@@ -63,8 +63,7 @@ def apply_response(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 
 def reverberation_samples(*responses: np.ndarray | None) -> int:
-    """Samples before a cut that still sound in it after these
-    responses: with so much past a part equals the whole."""
+    """Samples before a cut that still sound in it after these responses: with so much past a part equals the whole."""
     return sum(len(response) - 1 for response in responses if response is not None)
 
 

@@ -128,8 +128,8 @@ def build(
     """Make all files and return the table `id, path, role, reason` of each collection.
 
     Args:
-        folder: the files go to `<folder>/<key>/<collection>/<id>`, key a digest of
-            the items and of what the stage's code means.
+        folder: the files go to `<folder>/<key>/<collection>/<id>`, key a digest of the
+            items and of what the stage's code means.
         workers: processes; the result does not depend on it.
     """
     home = Path(folder) / digest("demo", version, [list(item) for item in items])

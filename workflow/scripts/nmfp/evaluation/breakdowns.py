@@ -48,8 +48,8 @@ def decay_times(audio: np.ndarray, table: pd.DataFrame) -> dict[str, float]:
 def describe_queries(
     provenance: pd.DataFrame, decays: dict[str, float], samples: dict[str, int]
 ) -> pd.DataFrame:
-    """The group of every query in each division: columns snr,
-    reverberation, microphone, position; index the query's id.
+    """The group of every query in each division: columns snr, reverberation, microphone,
+    position; index the query's id.
 
     Args:
         provenance: docs/formats.md.
@@ -101,10 +101,9 @@ def breakdowns(analysis: pd.DataFrame, groups: pd.DataFrame, seed: int, resample
 def accuracy(analysis: pd.DataFrame) -> pd.DataFrame:
     """How far down the right track is found, and how far off in time right tracks are, by query length.
 
-    Columns: query_seconds, sequences, answered (share), top_1, top_5, top_10,
-    top_20 (share of sequences whose track is among the best so many tracks),
-    median_time_error and time_error_95 (seconds, of the answers that name the right
-    track; queries begin between rows, so a perfect answer is off by up to 0.25 s).
+    Columns: query_seconds, sequences, answered (share), top_1, top_5, top_10, top_20 (share of sequences whose
+    track is among the best so many tracks), median_time_error and time_error_95 (seconds, of the answers that
+    name the right track; queries begin between rows, so a perfect answer is off by up to 0.25 s).
     """
     analysis = analysis[analysis["gt_track_path"] != ""]
     error = (

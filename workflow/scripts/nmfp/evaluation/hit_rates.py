@@ -115,8 +115,7 @@ def clopper_pearson(successes: float, trials: float, level: float = LEVEL) -> tu
 
 
 def format_table(table: pd.DataFrame) -> str:
-    """The hit rates as text for a terminal: a block a model,
-    index and query set; rows criteria, columns seconds."""
+    """The hit rates as text for a terminal: a block a model, index and query set; rows criteria, columns seconds."""
     blocks = []
     for (model, index, queries), block in table.groupby(["model", "index", "queries"], sort=False):
         seconds = sorted(block["query_seconds"].unique())

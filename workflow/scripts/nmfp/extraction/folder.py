@@ -6,8 +6,8 @@
     fingerprints.json          the model that made them
     .journal/                  what is finished, for the next run
 
-With parts (2/4 ...) each has its own table, tracks.2-of-4.csv,
-and its own journal, so that they never wait for each other.
+With parts (2/4 ...) each has its own table, tracks.2-of-4.csv, and its own journal, so
+that they never wait for each other.
 """
 
 import json

@@ -173,8 +173,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 def resolve_engine(engine: str, folder: str | Path) -> str:
-    """What `auto` means here: keras on a GPU, otherwise
-    openvino where the model has its graph, otherwise keras.
+    """What `auto` means here: keras on a GPU, otherwise openvino where the model has its graph, otherwise keras.
 
     Raises:
         NmfpError: the name is not one of `ENGINES`.
@@ -196,8 +195,7 @@ def open_engine(
     Args:
         folder: models/<model>/.
         engine: auto, keras or openvino.
-        batch: segments a call; a larger one helps a GPU, on a
-            CPU it is rounded to what keeps all threads busy.
+        batch: segments a call; a larger one helps a GPU, on a CPU it is rounded to what keeps all threads busy.
         threads: CPU threads that compute; by default the processors that this process may use.
 
     Raises:

@@ -39,8 +39,8 @@ def model_digest(front_end: dict, network: dict, weights: dict[str, np.ndarray])
 
 
 def write_model(folder: Path, model: dict, weights: dict[str, np.ndarray]) -> dict:
-    """Write config.yaml and model.json of a model whose weights
-    are already in the folder; return model.json's content."""
+    """Write config.yaml and model.json of a model whose weights are already in the
+    folder; return model.json's content."""
     front_end, network = model["front_end"], model["network"]
     info = {
         "digest": model_digest(front_end, network, weights),
@@ -65,7 +65,7 @@ def note_graph(folder: Path, names: tuple[str, ...]) -> None:
 
 
 def check_graph(folder: str | Path) -> None:
-    """Insist that the graph's files hold the bytes that model.json names; models of before that key are taken on trust.
+    """Insist that the graph's files hold the bytes that model.json names; models older than that key are taken on trust.
 
     Raises:
         NmfpError: one of them does not, or model.json is no model's.
@@ -97,8 +97,7 @@ def read_model(folder: str | Path) -> dict:
         raise NmfpError(f"{path} lacks {', '.join(missing)}; train the model again.")
     if (info["sample_rate"], info["segment_samples"]) != (SAMPLE_RATE, SEGMENT_SAMPLES):
         raise NmfpError(
-            f"{path} is for segments of {info['segment_samples']} samples at {info['sample_rate']} Hz; this "
-            f"version works "
-            f"with {SEGMENT_SAMPLES} at {SAMPLE_RATE} Hz."
+            f"{path} is for segments of {info['segment_samples']} samples at {info['sample_rate']} "
+            f"Hz; this version works with {SEGMENT_SAMPLES} at {SAMPLE_RATE} Hz."
         )
     return info

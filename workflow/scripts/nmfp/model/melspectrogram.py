@@ -25,8 +25,7 @@ _FILTERS_PER_BLOCK = 32
 
 
 def hz_to_mel(hz: np.ndarray | float) -> np.ndarray:
-    """Slaney's mel scale: linear below 1 kHz (200/3 Hz a
-    mel), logarithmic above (27 mels for a factor of 6.4)."""
+    """Slaney's mel scale: linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 mels for a factor of 6.4)."""
     hz = np.asarray(hz, float)
     return np.where(hz < 1000, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1000) / 1000) / np.log(6.4))
 
@@ -45,8 +44,7 @@ def filterbank(f_min: float, f_max: float, n_mels: int) -> np.ndarray:
         n_mels: number of filters.
 
     Returns:
-        float64 (513, n_mels): weight of each FFT bin in each
-            filter; height 2 / (right - left) with edges in Hz.
+        float64 (513, n_mels): weight of each FFT bin in each filter; height 2 / (right - left) with edges in Hz.
     """
     edges = mel_to_hz(np.linspace(hz_to_mel(f_min), hz_to_mel(f_max), n_mels + 2))
     bins = np.fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLE_RATE)[:, None]
@@ -56,8 +54,7 @@ def filterbank(f_min: float, f_max: float, n_mels: int) -> np.ndarray:
 
 
 def filter_blocks(bank: np.ndarray, size: int = _FILTERS_PER_BLOCK) -> list[tuple[int, int, np.ndarray]]:
-    """Cut a filterbank (bins, filters) into blocks (first
-    bin, end bin, weights of those bins in `size` filters)."""
+    """Cut a filterbank (bins, filters) into blocks (first bin, end bin, weights of those bins in `size` filters)."""
     blocks = []
     for first in range(0, bank.shape[1], size):
         weights = bank[:, first : first + size]
@@ -104,7 +101,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         return keras.KerasTensor((audio.shape[0], self.n_mels, FRAMES), "float32")
 
     def call(self, audio):
-        """See the class."""
+        """Log-mel spectrograms of a batch of segments."""
         if keras.backend.standardize_dtype(audio.dtype) == "int16":
             audio = ops.cast(audio, "float32") * (1 / FULL_SCALE)
         # a frame is four hops side by side, so framing is four shifted views of (B, 36, 256)

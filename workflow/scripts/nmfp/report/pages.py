@@ -141,8 +141,7 @@ def evaluation_page(table: pd.DataFrame, remarks: list[str], database: str) -> s
 
 
 def side_by_side(table: pd.DataFrame, criterion: str) -> pd.DataFrame:
-    """Rows models (with index and queries), columns query
-    seconds: the layout in which the paper compares models."""
+    """Rows models (with index and queries), columns query seconds: the layout in which the paper compares models."""
     chosen = table[table["criterion"] == criterion]
     seconds = sorted(chosen["query_seconds"].unique())
     rows = []
@@ -180,10 +179,10 @@ def misses_page(misses: list[dict]) -> str:
             samples or None where there is nothing to hear).
     """
     body = [
-        "<h1>The worst misses</h1><p>Queries that were answered with the wrong track, the most confident "
-        "first (one a query, the longest sequences first). Listen to what was asked, what would have been "
-        "right, and what was answered. "
-        "A wrong answer that sounds the same may be the same recording under two names.</p>"
+        "<h1>The worst misses</h1><p>Queries that were answered with the wrong track, "
+        "the most confident first (one a query, the longest sequences first). Listen "
+        "to what was asked, what would have been right, and what was answered. A wrong "
+        "answer that sounds the same may be the same recording under two names.</p>"
     ]
     if not misses:
         body.append("<p>There is none: every sequence of every query was answered with the right track.</p>")

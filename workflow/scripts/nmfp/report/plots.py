@@ -125,8 +125,7 @@ def hit_rates_figure(table: pd.DataFrame) -> Figure:
 
 
 def training_figure(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Loss, and validation hit rates where there are any,
-    against epochs; a column a model (losses do not compare)."""
+    """Loss, and validation hit rates where there are any, against epochs; a column a model (losses do not compare)."""
     if not histories:
         return empty_figure("No network was trained in this experiment: its weights were imported.")
     validated = any(
@@ -225,8 +224,7 @@ def scores_figure(analyses: dict[str, pd.DataFrame], unknown: dict[str, pd.DataF
 
 
 def spectrogram(audio: np.ndarray, low: float = 160, bands: int = 160) -> tuple[np.ndarray, np.ndarray]:
-    """Decibels below the loudest band (bands, frames), and
-    the bands' frequencies in Hz, evenly spaced in octaves.
+    """Decibels below the loudest band (bands, frames), and the bands' frequencies in Hz, evenly spaced in octaves.
 
     Args:
         audio: int16 or float (n,) at 8 kHz.

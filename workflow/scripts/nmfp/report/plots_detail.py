@@ -28,13 +28,11 @@ def length_colours(count: int) -> list[str]:
 
 
 def det_figure(curves: dict[str, pd.DataFrame], operating: dict[str, pd.DataFrame]) -> Figure:
-    """Miss rate against false-accept rate on normal-deviate
-    axes (Martin et al. 1997): a panel a run, a line a length.
+    """Miss rate against false-accept rate on normal-deviate axes (Martin et al. 1997): a panel a run, a line a length.
 
     Args:
         curves: calibration.tradeoff of each run by its label.
-        operating: rows of calibration.calibrate of each run, by
-            the same labels; chosen thresholds become points.
+        operating: rows of calibration.calibrate of each run, by the same labels; chosen thresholds become points.
     """
     if all(curve.empty for curve in curves.values()):
         return empty_figure(
@@ -88,8 +86,7 @@ def det_figure(curves: dict[str, pd.DataFrame], operating: dict[str, pd.DataFram
 
 
 def breakdowns_figure(table: pd.DataFrame, title: str) -> Figure:
-    """Track hit rate by SNR, reverberation, microphone and
-    position, with 95 % intervals; a colour a query length.
+    """Track hit rate by SNR, reverberation, microphone and position, with 95 % intervals; a colour a query length.
 
     Args:
         table: breakdowns.COLUMNS of one run.

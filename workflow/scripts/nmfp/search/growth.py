@@ -30,7 +30,7 @@ def grown_from(path: Path, trained: dict, vectors: np.ndarray) -> faiss.Index | 
     """The index that was finished last, where `vectors` begin with the rows that it holds; None otherwise.
 
     Args:
-        path: index.faiss to be written; the one of before is looked for in the folder `last` beside it.
+        path: index.faiss to be written; the earlier one is looked for in the folder `last` beside it.
         trained: trained.json of the quantisers.
         vectors: the whole database (rows, dimension), may be a memmap.
     """

@@ -5,7 +5,7 @@ An index is named by a FAISS factory string
 `Flat`, `IVF256,Flat`, `IVF256,PQ64x8` (the paper's), `IVF1024,PQ64x4fs,RFlat` (re-ranked), `HNSW32`, or
 `auto`. Distances are squared L2, which orders unit vectors as their inner product does.
 
-An index may hold only every so manyth row of a database: the rows 0, every, 2 every ... (two hops: every
+An index may leave rows out: with `every` it holds the rows 0, every, 2 every ... of a database (two hops: every
 second row, one a second). What it answers are rows of the database all the same.
 """
 
@@ -61,13 +61,12 @@ def auto_factory(rows: int, dimension: int) -> str:
 
 
 def rows_held(rows: int, every: int) -> int:
-    """How many of a database's rows an index holds that takes every so manyth, from the first on."""
+    """How many of a database's rows an index holds that takes the rows 0, every, 2 every ..."""
     return -(-rows // every)
 
 
 def resolve_factory(factory: str, rows: int, dimension: int) -> str:
-    """The factory string that `rows` rows can train: fewer
-    lists, uncompressed, or flat when they are too few.
+    """The factory string that `rows` rows can train: fewer lists, uncompressed, or flat when they are too few.
 
     Args:
         factory: what the configuration asks for; `auto` chooses by size.
@@ -134,12 +133,11 @@ def fill(index: faiss.Index, vectors: np.ndarray, start: int = 0, threads: int =
 
 
 def set_search_parameters(index: faiss.Index, nprobe: int | None = None, parameters: str = "") -> None:
-    """Set the lists to visit, and any other FAISS search
-    parameters such as `k_factor_rf=8` or `efSearch=128`.
+    """Set the lists to visit, and any other FAISS search parameters such as `k_factor_rf=8` or `efSearch=128`.
 
     Args:
-        nprobe: inverted lists visited a query; None visits four times
-            the root of their number. No effect without lists.
+        nprobe: inverted lists visited a query; None visits four times the root of their
+            number. No effect without lists.
 
     Raises:
         NmfpError: FAISS does not know a parameter for this index.
@@ -218,8 +216,7 @@ def to_gpu(index: faiss.Index, factory: str, devices: list[str]) -> tuple[faiss.
 
 
 def write(path: str | Path, index: faiss.Index, info: dict) -> None:
-    """Write `<path>` and, last, the JSON file of the same
-    stem that holds `info` and the SHA-256 of the index file."""
+    """Write `<path>` and, last, the JSON file of the same stem that holds `info` and the SHA-256 of the index file."""
     with atomic(path) as temporary:
         faiss.write_index(index, str(temporary))
     write_json(Path(path).with_suffix(".json"), {**info, "sha256": sha256_file(path)})

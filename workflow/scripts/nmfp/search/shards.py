@@ -12,8 +12,7 @@ from nmfp.search import index as nn
 
 
 def shard_rows(rows: int, shard: int, shards: int, every: int = 1) -> tuple[int, int]:
-    """First and end row of a shard; the ranges are disjoint,
-    cover all rows, and begin with a row that the index holds.
+    """First and end row of a shard; the ranges are disjoint, cover all rows, and begin with a row that the index holds.
 
     Args:
         every: the index holds the rows 0, every, 2 every ... of the database.
@@ -52,8 +51,7 @@ def search_shard(
 
 
 def merge_neighbours(distances: list[np.ndarray], rows: list[np.ndarray], k: int) -> np.ndarray:
-    """The k nearest of what all shards found: (n, k) int64,
-    nearer first, smaller rows first among equals, then -1.
+    """The k nearest of what all shards found: (n, k) int64, nearer first, smaller rows first among equals, then -1.
 
     Args:
         distances: per shard (n, k') float32; rows: per shard (n, k') int64, -1 for none.

@@ -16,9 +16,8 @@ from nmfp.training.device_audio import Places, repeat_short
 class Batches:
     """The batches of a training run, by absolute step: the same for any number of threads and after a resume.
 
-    A batch is a dictionary: anchors int16 (N, 8000); music and
-        noise int16 (M, past + 8000), missing int32 (M,), snr_db
-    float32 (M,), room and microphone int32 (M,) as
+    A batch is a dictionary: anchors int16 (N, 8000); music and noise int16 (M, past +
+    8000), missing int32 (M,), snr_db float32 (M,), room and microphone int32 (M,) as
     `degradation.graph.Degrader` takes them; keep and fill of the mask.
     """
 
@@ -41,8 +40,7 @@ class Batches:
         )
 
     def starts(self, drawn: draws.Step) -> dict[str, np.ndarray]:
-        """First samples int64 (n,) of the windows of a drawn
-        step, in all chunks or all noise one after another."""
+        """First samples int64 (n,) of the windows of a drawn step, in all chunks or all noise one after another."""
         length = self.chunks.audio.shape[1]
         starts = {
             "anchors": drawn.chunk * length + drawn.anchor_start,
@@ -73,8 +71,7 @@ class Batches:
         return batch
 
     def keep_on_device(self) -> dict[str, Places]:
-        """From now on give places instead of windows; return
-        the audio to be put on the device, music and noise."""
+        """From now on give places instead of windows; return the audio to be put on the device, music and noise."""
         self.places = {"music": Places(self.flat, self.window)}
         if "noise" in self.recordings:
             noise = repeat_short(self.recordings["noise"], self.window)
@@ -85,8 +82,8 @@ class Batches:
         return audio_places
 
     def stream(self, first_epoch: int, threads: int = 2, ahead: int = 4) -> Iterator[dict[str, np.ndarray]]:
-        """Endless batches from the beginning of an epoch, in order,
-        cut by `threads` threads, `ahead` batches in advance."""
+        """Endless batches from the beginning of an epoch, in order, cut by `threads`
+        threads, `ahead` batches in advance."""
 
         def steps():
             for epoch in itertools.count(first_epoch):

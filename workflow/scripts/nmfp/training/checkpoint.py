@@ -1,5 +1,5 @@
-"""The state of a training run in one file that is whole or
-absent: weights, optimiser, random state, epoch and history."""
+"""The state of a training run in one file that is whole or absent: weights, optimiser,
+random state, epoch and history."""
 
 import contextlib
 import json

@@ -13,8 +13,7 @@ DEGRADATIONS = ("noise", "room", "microphone")
 
 
 class Chunks(NamedTuple):
-    """Training or validation chunks: int16 (chunks, samples)
-    and their table (chunk, id, start_sample, samples)."""
+    """Training or validation chunks: int16 (chunks, samples) and their table (chunk, id, start_sample, samples)."""
 
     audio: np.ndarray
     table: pd.DataFrame
@@ -87,8 +86,7 @@ def cut_windows(audio: np.ndarray, starts: np.ndarray, length: int) -> np.ndarra
     """Windows of one-dimensional audio, int16 (n, length), at `starts` (n,); zeros where one begins before
     the first sample.
 
-    Windows must end inside the audio. Reads each as one
-    run of memory, so a memmap costs one page run a window.
+    Windows must end inside the audio. Reads each as one run of memory, so a memmap costs one page run a window.
     """
     late = np.maximum(starts, 0)
     windows = np.lib.stride_tricks.sliding_window_view(audio, length)[late]
@@ -104,8 +102,7 @@ def cut_recordings(recordings: Recordings, which: np.ndarray, offsets: np.ndarra
 
     Args:
         which: rows of the recordings (n,).
-        offsets: first sample of each window in its recording
-            (n,); at most samples - length where that is positive.
+        offsets: first sample of each window in its recording (n,); at most samples - length where that is positive.
     """
     starts = recordings.starts[which] + offsets
     fits = offsets + length <= recordings.samples[which]

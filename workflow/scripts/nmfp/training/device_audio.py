@@ -1,9 +1,8 @@
 """Packed audio in the accelerator's memory, so that only the places of windows travel to it.
 
-Windows are cut in the graph from blocks: a gather of whole
-    blocks and a shift inside them, so that indices stay small
-(10,000 chunks of 30 s are more samples than 32 bits count).
-They are the same windows that `batches` cuts on the host.
+Windows are cut in the graph from blocks: a gather of whole blocks and a shift inside
+them, so that indices stay small (10,000 chunks of 30 s are more samples than 32 bits
+count). They are the same windows that `batches` cuts on the host.
 """
 
 import keras
@@ -67,7 +66,7 @@ class DeviceAudio(keras.layers.Layer):
         self.built = True
 
     def call(self, places, length):
-        """See the class."""
+        """Windows int16 (n, length) at `places` int32 (n, 2)."""
         rows = ops.expand_dims(places[:, 0], 1) + ops.arange(self.per_window, dtype="int32")
         runs = ops.reshape(ops.take(self.table, rows, axis=0), (-1, self.per_window * BLOCK))
         inside = ops.expand_dims(places[:, 1], 1) + ops.arange(length, dtype="int32")
@@ -75,8 +74,7 @@ class DeviceAudio(keras.layers.Layer):
 
 
 def fits_on_device(audio_bytes: int) -> bool:
-    """Whether the Keras backend's accelerator has room for
-    so much audio; False without one, and on TensorFlow.
+    """Whether the Keras backend's accelerator has room for so much audio; False without one, and on TensorFlow.
 
     TensorFlow gathers 16-bit integers on the host, so nothing would be won there.
     """

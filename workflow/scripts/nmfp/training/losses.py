@@ -1,5 +1,4 @@
-"""Losses on L2-normalised fingerprints float32 (anchors,
-views, d): view 0 is the anchor, the others its positives.
+"""Losses on L2-normalised fingerprints float32 (anchors, views, d): view 0 is the anchor, the others its positives.
 
 Each takes and returns float32; the value is a scalar. Sources: triplet mining after Hermans et al. 2017 and
 FaceNet; NT-Xent after Chen et al. 2020 and Khosla et al. 2020 (several positives); DCL after Yeh et al. 2022;
@@ -18,8 +17,7 @@ _FAR = 1e3
 
 
 def make_loss(settings: dict, generator: keras.random.SeedGenerator | None = None) -> Callable:
-    """The loss that a model configuration's `loss` section
-    asks for: embeddings (anchors, views, d) -> scalar."""
+    """The loss that a model configuration's `loss` section asks for: embeddings (anchors, views, d) -> scalar."""
     name = settings["name"]
     if name == "triplet":
         return lambda e: triplet(
@@ -59,9 +57,8 @@ def triplet(embeddings, margin, positives="hard", negatives="semi-hard", squared
         embeddings: float32 (anchors, views, d), unit length.
         margin: in the unit of the distances.
         positives: hard (farthest of the row's own label), easy (nearest) or random.
-        negatives: hard (nearest of another label), or semi-hard: the nearest strictly between the positive's
-            distance
-            and that plus the margin, and where there is none, the nearest.
+        negatives: hard (nearest of another label), or semi-hard: the nearest strictly between the
+            positive's distance and that plus the margin, and where there is none, the nearest.
         squared: squared distances, or plain ones.
         generator: keras SeedGenerator for random positives.
     """
@@ -110,8 +107,8 @@ def _two_views(embeddings):
 
 
 def dcl(embeddings, tau):
-    """Decoupled contrastive loss: the positive is left out of
-    the denominator; anchors against all, plus views exchanged."""
+    """Decoupled contrastive loss: the positive is left out of the denominator; anchors
+    against all, plus views exchanged."""
     a, b = _two_views(embeddings)
     itself = np.eye(a.shape[0], dtype=bool)
 

@@ -8,8 +8,7 @@ from nmfp.errors import NmfpError
 def make_schedule(
     settings: dict, total_steps: int
 ) -> keras.optimizers.schedules.LearningRateSchedule | float:
-    """Learning rate by step: cosine (down to `final_fraction`
-    of it after all steps), cosine_restarts or constant."""
+    """Learning rate by step: cosine (down to `final_fraction` of it after all steps), cosine_restarts or constant."""
     rate, name = settings["learning_rate"], settings["schedule"]
     if name == "constant":
         return rate
@@ -50,8 +49,7 @@ def gpus() -> list:
 
 
 def make_precision(asked: str) -> str:
-    """Keras dtype policy of the network: bfloat16 where
-    the device computes it, else float16, float32 on a CPU."""
+    """Keras dtype policy of the network: bfloat16 where the device computes it, else float16, float32 on a CPU."""
     if asked != "auto":
         return {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}[asked]
     devices = gpus()
@@ -67,8 +65,7 @@ def make_precision(asked: str) -> str:
 
 
 def distribute(asked: int | str) -> None:
-    """Spread every batch over several GPUs by Keras's data
-    parallelism; the loss still compares the whole batch.
+    """Spread every batch over several GPUs by Keras's data parallelism; the loss still compares the whole batch.
 
     Raises:
         NmfpError: more GPUs than there are, or several on a backend whose data parallelism splits the loss.
@@ -79,9 +76,8 @@ def distribute(asked: int | str) -> None:
         return
     if keras.backend.backend() != "jax":
         raise NmfpError(
-            f"devices is {count}, but several GPUs need KERAS_BACKEND=jax: on TensorFlow each would compare "
-            f"its own part of "
-            "the batch only."
+            f"devices is {count}, but several GPUs need KERAS_BACKEND=jax: on "
+            "TensorFlow each would compare its own part of the batch only."
         )
     if count > len(found):
         raise NmfpError(

@@ -1,9 +1,7 @@
-"""Which segments make up the batches of an epoch: every
-one once, different recordings in a batch, always full.
+"""Which segments make up the batches of an epoch: every one once, different recordings in a batch, always full.
 
-No Keras and no loop over segments: an epoch is a permutation
-    that is dealt out like cards and then mixed by exchanges that
-keep the recordings of a batch apart.
+No Keras and no loop over segments: an epoch is a permutation that is dealt out like cards
+and then mixed by exchanges that keep the recordings of a batch apart.
 """
 
 from typing import NamedTuple
@@ -96,8 +94,7 @@ def _rank_within(group: np.ndarray) -> np.ndarray:
 
 
 def _completion(rng: np.random.Generator, group: np.ndarray, steps: int, wanted: int) -> np.ndarray:
-    """Different segments that are drawn again, from groups
-    that some batch still lacks as far as there are any."""
+    """Different segments that are drawn again, from groups that some batch still lacks as far as there are any."""
     order = rng.permutation(len(group))
     sizes = np.bincount(group)
     fits = _rank_within(group[order]) < (steps - sizes)[group[order]]
@@ -105,8 +102,7 @@ def _completion(rng: np.random.Generator, group: np.ndarray, steps: int, wanted:
 
 
 def _deal(rng: np.random.Generator, items: np.ndarray, group: np.ndarray, steps: int) -> np.ndarray:
-    """Deal items out to `steps` batches in turn, group after
-    group: a group of at most `steps` never meets itself."""
+    """Deal items out to `steps` batches in turn, group after group: a group of at most `steps` never meets itself."""
     items = rng.permutation(items)
     shuffled = rng.permutation(int(group.max()) + 1)
     items = items[np.argsort(shuffled[group[items]], kind="stable")]
@@ -114,8 +110,8 @@ def _deal(rng: np.random.Generator, items: np.ndarray, group: np.ndarray, steps:
 
 
 def _exchange(rng: np.random.Generator, batches: np.ndarray, group: np.ndarray) -> None:
-    """Pair the batches at random and deal out anew, in each
-    pair, the items of the groups that only one of both holds."""
+    """Pair the batches at random and deal out anew, in each pair, the items of the groups
+    that only one of both holds."""
     steps, anchors = batches.shape
     pairs = steps // 2
     if not pairs:

@@ -76,7 +76,7 @@ class Contrast(keras.Model):
         self.contrastive_loss = losses.make_loss(model["loss"], self.loss_seed)
 
     def inputs_of_network(self, x):
-        """The whole input side; see `_inputs_of_network`."""
+        """The whole input side of a batch: degraded, transformed, masked; float32 (rows, n_mels, 33)."""
         return self.compiled_inputs(x)
 
     def _inputs_of_network(self, x, anchors):
@@ -106,7 +106,7 @@ class Contrast(keras.Model):
         )
 
     def call(self, x, training=False):
-        """See the class."""
+        """Fingerprints float32 (anchors, 1 + positives, d) of a batch."""
         fingerprints = self.network(self.inputs_of_network(x), training=training)
         return ops.reshape(fingerprints, (self.anchors, 1 + self.positives, -1))
 
@@ -123,5 +123,5 @@ class DegradedFingerprinter(keras.Model):
         self.contrast = contrast
 
     def call(self, x):
-        """See the class."""
+        """Fingerprints float32 (B, d) of a batch of queries."""
         return self.contrast.network(self.contrast.log_mel(self.contrast.degrader(x)), training=False)

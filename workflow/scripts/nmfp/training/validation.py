@@ -53,8 +53,7 @@ class MiniSearch:
             )
 
     def rates(self, embed_clean, embed_degraded) -> dict[str, float]:
-        """Share of queries whose nearest clean segment is the
-        right one, within one row of it, of the right track.
+        """Share of queries whose nearest clean segment is the right one, within one row of it, of the right track.
 
         Args:
             embed_clean: segments int16 (B, 8000) -> (B, d).
