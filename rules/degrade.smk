@@ -1,4 +1,4 @@
-"""Queries: whole tracks made bad as in a noisy bar, then cut to chunks whose exact place is known.
+"""Queries: excerpts whose exact place is known, made bad as in a noisy bar, as if their whole tracks had been.
 
 INPUTS   data/{queries,unknown}/tracks.csv, data/degradations/test/
 OUTPUTS  data/{queries,unknown}/provenance.csv and, for each of the four variants, data/{set}_{variant}/tracks.csv + audio

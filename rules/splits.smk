@@ -29,6 +29,7 @@ checkpoint split_music:
         seed=config["seed"],
         registry=f"{DATA}/split.registry.csv",
         shares=config["dataset"]["folder"],
+        reduced_database=config["dataset"]["reduced_database"],
         queries={
             k: config["queries"][k]
             for k in ("count", "unknown_count", "seconds", "max_shift_seconds")

@@ -88,6 +88,7 @@ class Workflow:
             {"tracks": self.data / "music" / "tracks.csv"},
             {name: self.data / name / "tracks.csv" for name in corpora},
             registry=self.data / "split.registry.csv",
+            reduced_database=None,
             seed=27,
             shares=SHARES,
             queries=queries,

@@ -5,7 +5,14 @@ import pytest
 from nmfp.training.masking import apply_mask, draw_mask
 
 SHAPE = (256, 33)
-OFF = {"cutout": False, "horizontal": False, "vertical": False, "probability": 1.0, "fill": "zeros"}
+OFF = {
+    "cutout": False,
+    "horizontal": False,
+    "vertical": False,
+    "masks": 1,
+    "probability": 1.0,
+    "fill": "zeros",
+}
 
 
 def masks(n=300, **masking):
@@ -19,6 +26,14 @@ def test_horizontal_is_a_band_of_5_to_19_bins():
         assert (keep == 0).sum() == 33 * len(rows) and (np.diff(rows) == 1).all()
         heights.add(len(rows))
     assert heights == set(range(5, 20))
+
+
+def test_several_masks_cover_more_and_the_first_is_the_single_one():
+    single, three = masks(horizontal=True), masks(horizontal=True, masks=3)
+    heights = [int((keep == 0).all(axis=1).sum()) for keep, _ in three]
+    assert max(heights) > 30 and max(heights) <= 57
+    for (one, _), (many, _) in zip(single, three, strict=True):
+        assert ((many == 0) >= (one == 0)).all()
 
 
 def test_vertical_is_5_to_15_frames():

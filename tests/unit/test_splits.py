@@ -172,3 +172,19 @@ def test_given_degradation_roles_are_respected():
     assert splits.split_degradations(table, 0.9, 27, "noise").tolist() == table["role"].tolist()
     with pytest.raises(NmfpError, match="training and queries need"):
         splits.split_degradations(recordings(["a", "b"], "train"), 0.3, 27, "noise")
+
+
+def test_a_reduced_database_keeps_the_queries_and_grows_by_addition():
+    def corpora(count, seed=27):
+        return splits.split_music(music(60), SHARES, seed, LONG, 5, None, None, count)
+
+    whole, ten, twenty = (corpora(n) for n in (None, 10, 20))
+    assert len(ten["database"]) == 10 and len(twenty["database"]) == 20 < len(whole["database"])
+    assert set(whole["queries"]["id"]) == set(ten["queries"]["id"]) <= set(ten["database"]["id"])
+    assert set(ten["database"]["id"]) < set(twenty["database"]["id"]) < set(whole["database"]["id"])
+    assert ten["database"].index.is_monotonic_increasing
+    for count in (4, 1000):
+        with pytest.raises(
+            NmfpError, match=f"dataset.reduced_database asks for {count} tracks, but the queries"
+        ):
+            corpora(count)

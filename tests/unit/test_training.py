@@ -140,6 +140,23 @@ def test_killed_in_the_middle_of_an_epoch(world, model, trained, tmp_path):
         assert (tmp_path / name).read_bytes() == (trained / name).read_bytes(), name
 
 
+@pytest.mark.slow
+def test_deterministic_training_gives_the_same_bytes_twice(world, tmp_path):
+    """In processes of their own, since determinism is TensorFlow's for the rest of a process."""
+    code = (
+        "import sys; from pathlib import Path; import train; from training_world import train_rule, model_config;"
+        "model = model_config(epochs=1, validation={'every_epochs': 1}, deterministic=True);"
+        "train.main(train_rule(Path(sys.argv[1]), Path(sys.argv[2]), model))"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{SCRIPTS}{os.pathsep}{TESTS}"}
+    for name in ("one", "two"):
+        command = [sys.executable, "-c", code, str(world), str(tmp_path / name)]
+        (tmp_path / name).mkdir()
+        subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
+    for name in OUTPUTS[:3]:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
 def test_audio_on_the_device_trains_the_same(world, model, trained, tmp_path):
     weights = train_again(world, model | {"audio_on_device": True}, tmp_path)
     for a, b in zip(weights, load_fingerprinter(trained).graph.get_weights(), strict=True):

@@ -26,6 +26,7 @@ def main(snakemake):
             queries["count"],
             queries["unknown_count"],
             params.registry,
+            params.reduced_database,
         )
         for name, table in corpora.items():
             write_csv(snakemake.output[name], table)

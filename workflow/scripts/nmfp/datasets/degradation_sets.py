@@ -179,7 +179,7 @@ def microphones(folder: str | Path) -> list[ListedFile]:
 
 
 def nafp(folder: str | Path, kind: str) -> list[ListedFile]:
-    """NAFP's own noise (kind bg) or responses (kind ir), split as they come: folders tr and ts."""
+    """The noise (kind bg) or responses (kind ir) of NAFP's mini set, split as they come: folders tr and ts."""
     roots = sorted(p for p in Path(folder).rglob(kind) if p.is_dir() and p.parent.name == "aug")
     _found(roots, folder, f"folder aug/{kind}")
     rows = []

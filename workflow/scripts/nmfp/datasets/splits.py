@@ -161,6 +161,23 @@ def draw(
     return long_enough.loc[sorted(places.sort_values(kind="stable").index[:count])]
 
 
+def reduce_database(database: pd.DataFrame, queries: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """`count` tracks of the database in their own order: those of the queries, and others drawn by the seed; a larger
+    count holds all of a smaller one.
+
+    Raises:
+        NmfpError: the queries alone are more, or the database is smaller.
+    """
+    if not len(queries) <= count <= len(database):
+        raise NmfpError(
+            f"dataset.reduced_database asks for {count} tracks, but the queries are of {len(queries)} and the database "
+            f"has {len(database)}; choose a number from the one to the other, or null for all."
+        )
+    asked = set(queries["id"])
+    places = database["id"].map(lambda name: uniform(seed, "database", name) - (name in asked))
+    return database.loc[sorted(places.sort_values(kind="stable").index[:count])]
+
+
 def split_music(
     tracks: pd.DataFrame,
     shares: dict[str, float],
@@ -169,6 +186,7 @@ def split_music(
     query_count: int | None,
     unknown_count: int | None,
     registry: str | Path | None = None,
+    database_count: int | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The corpora of an experiment: disjoint, but for the queries, which are tracks of the database.
 
@@ -179,6 +197,7 @@ def split_music(
         minimum_samples: length that a query's track needs.
         registry: file that keeps the roles of tracks without a given one, so that music which comes later joins
             the database. Other shares or another seed assign all roles anew.
+        database_count: tracks of a reduced database, the queries' among them; None takes all.
 
     Raises:
         NmfpError: as `assign_roles` and `draw`, or a corpus without which nothing works is empty.
@@ -198,6 +217,8 @@ def split_music(
             )
     first = frozenset(tracks["id"][asked_first])
     corpora["queries"] = draw(corpora["database"], query_count, minimum_samples, seed, "queries", first)
+    if database_count is not None:
+        corpora["database"] = reduce_database(corpora["database"], corpora["queries"], database_count, seed)
     corpora["unknown"] = draw(corpora["unknown"], unknown_count, minimum_samples, seed, "unknown")
     # only now: a split that fails is none that later music has to fit
     if registry is not None and free.any():

@@ -1,6 +1,6 @@
 """Spectrogram masking: one mask for the whole batch, drawn on the host, applied in the graph.
 
-Cutout is one rectangle centred anywhere with sides between 1/10 and 1/2.5 of each axis; horizontal a band of
+Cutout is a rectangle centred anywhere with sides between 1/10 and 1/2.5 of each axis; horizontal a band of
 5 to 19 mel bins; vertical 5 to 15 frames (Chang et al. 2021, after SpecAugment and Cutout).
 """
 
@@ -18,7 +18,8 @@ def draw_mask(
 
     Args:
         rng: generator of the step.
-        masking: section of a model configuration: cutout, horizontal, vertical, probability, fill.
+        masking: section of a model configuration: cutout, horizontal, vertical, masks (how many of each), probability,
+            fill.
         shape: mel bins and frames of a spectrogram.
         floor: smallest value a spectrogram can hold, for fill "min".
 
@@ -27,12 +28,13 @@ def draw_mask(
     """
     masked = np.zeros(shape, bool)
     if rng.random() < masking["probability"]:
-        if masking["cutout"]:
-            masked[_cutout(rng, shape[0]), _cutout(rng, shape[1])] = True
-        if masking["horizontal"]:
-            masked[_band(rng, shape[0], HORIZONTAL_BINS)] = True
-        if masking["vertical"]:
-            masked[:, _band(rng, shape[1], VERTICAL_FRAMES)] = True
+        for _ in range(masking["masks"]):
+            if masking["cutout"]:
+                masked[_cutout(rng, shape[0]), _cutout(rng, shape[1])] = True
+            if masking["horizontal"]:
+                masked[_band(rng, shape[0], HORIZONTAL_BINS)] = True
+            if masking["vertical"]:
+                masked[:, _band(rng, shape[1], VERTICAL_FRAMES)] = True
     fill = masking["fill"]
     if isinstance(fill, list) or fill == "random":
         low, high = fill if isinstance(fill, list) else (-1.0, 1.0)

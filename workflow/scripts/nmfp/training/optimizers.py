@@ -1,5 +1,7 @@
 """Optimiser and learning-rate schedule of a model configuration, precision and devices, all Keras's own."""
 
+import os
+
 import keras
 
 from nmfp.errors import NmfpError
@@ -62,6 +64,17 @@ def make_precision(asked: str) -> str:
 
         major = tf.config.experimental.get_device_details(devices[0]).get("compute_capability", (8, 0))[0]
     return "mixed_bfloat16" if major >= 8 else "mixed_float16"
+
+
+def repeat_exactly() -> None:
+    """Forbid operations that differ from run to run, for the rest of this process; call it before anything computes."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif keras.backend.backend() == "jax":
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
 def distribute(asked: int | str) -> None:

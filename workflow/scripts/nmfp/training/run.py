@@ -216,6 +216,8 @@ def prepare(
     keep_large_blocks()
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
+    if model["deterministic"]:
+        optimizers.repeat_exactly()
     optimizers.distribute(model["devices"])
     recordings = open_degradations(degradations, model["degradation"])
     batches = Batches(chunks, recordings, model, seed)
