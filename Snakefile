@@ -9,7 +9,13 @@ import sys
 sys.path.append(f"{workflow.basedir}/workflow/scripts")
 
 from nmfp.code_digest import script_digests
-from nmfp.config import ConfigError, folder_state, load_models, validate_config
+from nmfp.config import (
+    ConfigError,
+    check_models,
+    folder_state,
+    load_models,
+    validate_config,
+)
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"
@@ -24,6 +30,7 @@ CODE = script_digests(
 try:
     config = validate_config(config)
     MODEL_CONFIGS = load_models(config["models"])
+    check_models(config, MODEL_CONFIGS)
 except ConfigError as error:
     sys.exit(f"{error}")  # the sentence alone: a traceback would bury it
 

@@ -58,7 +58,7 @@ def lay_out(root: Path, tracks: int, converted: bool) -> None:
     data = root / "results/paper/data"
     receipts = root / CONFIG["paths"]["downloads"] / "receipts"
     receipts.mkdir(parents=True)
-    for name in needed_rows(CONFIG["dataset"], read_sources(ROOT / CONFIG["paths"]["sources"])):
+    for name in needed_rows(CONFIG, {}, read_sources(ROOT / CONFIG["paths"]["sources"])):
         for suffix in ("json", "unpacked.json"):
             (receipts / f"{name}.{suffix}").write_text("{}\n")
     database = [f"fma_full/{n // 1000:03d}/{n:06d}.mp3" for n in range(tracks)]

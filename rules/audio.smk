@@ -19,26 +19,27 @@ if config["dataset"]["source"] == "folder":
         except NmfpError as error:
             sys.exit(f"{error}")
 
-    rule list_folder:
-        output:
-            files=update(f"{DATA}/{{collection}}/files.csv"),
-        log:
-            f"{LOGS}/list_folder/{{collection}}.log",
-        localrule: True
-        conda:
-            "../envs/cpu.yaml"
-        resources:
-            mem_mb=1000,
-            runtime=30,
-        params:
-            version=CODE["list_folder"],
-            folder=lambda wildcards: config["dataset"]["folder"][wildcards.collection],
-            # the names in it, so that a file that comes or goes is noticed
-            state=lambda wildcards: folder_state(
-                config["dataset"]["folder"][wildcards.collection]
-            ),
-        script:
-            "../workflow/scripts/list_folder.py"
+
+rule list_folder:
+    output:
+        files=update(f"{DATA}/{{collection}}/files.csv"),
+    log:
+        f"{LOGS}/list_folder/{{collection}}.log",
+    wildcard_constraints:
+        collection=one_of(FOLDER_COLLECTIONS),
+    localrule: True
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        version=CODE["list_folder"],
+        folder=lambda wildcards: RECORDINGS[wildcards.collection],
+        # the names in it, so that a file that comes or goes is noticed
+        state=lambda wildcards: folder_state(RECORDINGS[wildcards.collection]),
+    script:
+        "../workflow/scripts/list_folder.py"
 
 
 checkpoint partition_files:
@@ -82,7 +83,8 @@ rule convert:
         version=CODE["convert"],
         audio=f"{DATA}/{{collection}}/audio",
         # the channels of a response are rooms of their own; music and noise are averaged
-        split_channels=lambda wildcards: wildcards.collection in ("room", "microphone"),
+        split_channels=lambda wildcards: kind_of(wildcards.collection)
+        in ("room", "microphone"),
     script:
         "../workflow/scripts/convert.py"
 

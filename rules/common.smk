@@ -1,6 +1,7 @@
 """Names and helpers that all rule files share; no rule lives here.
 
 Collections are sets of source files as they come (music, noise, room, microphone).
+Those of another set of degradations than the experiment's own have its name behind them (noise-nafp).
 Corpora are sets of 8 kHz tracks with one purpose: train, validation, database, queries, unknown, and the four variants of
 each query set (queries_clean, queries_clean_shifted, queries_degraded, queries_degraded_shifted, unknown_...).
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
+from nmfp import experiment
 from nmfp.datasets.corpora import QUERY_SETS, VARIANTS, QueryCorpus
 from nmfp.datasets.partitions import in_order
 from nmfp.files import sha256_file
@@ -48,16 +50,42 @@ BENCHMARKS = f"{EXPERIMENT}/benchmarks"
 IMPORTED = [m for m in config["models"] if "weights" in MODEL_CONFIGS[m]]
 TRAINED = [m for m in config["models"] if m not in IMPORTED]
 
-COLLECTIONS = ["music", "noise", "room", "microphone"]
-DEGRADATIONS = ["noise", "room", "microphone"]
+DEGRADATIONS = list(experiment.KINDS)
+# where the source files of each collection come from (nmfp.experiment.recordings_of)
+RECORDINGS = {
+    kind + experiment.suffix(config, name): origin
+    for name in experiment.used_sets(config, MODEL_CONFIGS)
+    for kind, origin in experiment.recordings_of(config, name).items()
+}
+if config["dataset"]["source"] == "folder":
+    RECORDINGS["music"] = config["dataset"]["folder"]["music"]
+FOLDER_COLLECTIONS = [c for c, origin in RECORDINGS.items() if isinstance(origin, str)]
+FETCHED_COLLECTIONS = [
+    c for c, origin in RECORDINGS.items() if isinstance(origin, list) and origin
+]
+COLLECTIONS = list(dict.fromkeys(["music", *RECORDINGS]))
+SUFFIXES = [
+    experiment.suffix(config, name)
+    for name in experiment.used_sets(config, MODEL_CONFIGS)
+]
+
+KNOWN_SETS = experiment.query_sets(config)
 SPLIT_CORPORA = ["train", "validation", "database", *QUERY_SETS]
-QUERY_CORPORA = [f"{s}_{v}" for s in QUERY_SETS for v in VARIANTS]
+QUERY_CORPORA = [
+    f"{s}_{v}" for s in dict.fromkeys([*QUERY_SETS, *KNOWN_SETS]) for v in VARIANTS
+]
+# what is searched for, the experiment's own query set first
+KNOWN_CORPORA = [
+    f"{s}_{v}" for s, chosen in KNOWN_SETS.items() for v in chosen["evaluate"]
+]
+UNKNOWN_CORPORA = [f"unknown_{v}" for v in config["queries"]["evaluate"]]
 
 
 wildcard_constraints:
     collection="|".join(COLLECTIONS),
     degradation="|".join(DEGRADATIONS),
-    query_set="|".join(QUERY_SETS),
+    of="(?:" + "|".join(SUFFIXES) + ")",
+    query_set="|".join(dict.fromkeys([*QUERY_SETS, *KNOWN_SETS])),
     training_corpus="train|validation",
     corpus="|".join(["database", *QUERY_SETS, *QUERY_CORPORA]),
     model="|".join(config["models"]),
@@ -120,14 +148,74 @@ def partition_size(corpus):
     return config[section]["partition_tracks"]
 
 
-def evaluated_runs(query_set):
-    """model/index/queries of each evaluation asked for, models first."""
+def evaluated_runs(corpora):
+    """model/index/queries of each evaluation of these corpora, models first."""
     return expand(
-        "{model}/{index}/{query_set}_{variant}",
+        "{model}/{index}/{corpus}",
         model=config["models"],
         index=config["evaluation"]["indexes"],
-        query_set=query_set,
-        variant=config["queries"]["evaluate"],
+        corpus=corpora,
+    )
+
+
+def kind_of(collection):
+    """noise of noise-nafp."""
+    return collection.split("-")[0]
+
+
+def asked_tracks(query_set):
+    """The corpus that queries are cut from: all query sets but the unknown one share theirs, and its partitions."""
+    return query_set.split("-")[0]
+
+
+def degradation_of(query_set):
+    """Set of degradations, switches and SNR of a query set; unknown tracks are treated as the experiment's own set."""
+    return KNOWN_SETS["queries" if query_set == "unknown" else query_set]
+
+
+def degradation_folder(name):
+    """Where the recordings of a set of degradations are packed."""
+    return f"{DATA}/degradations{experiment.suffix(config, name)}"
+
+
+def test_recordings(wildcards):
+    """Input function, to be unpacked: the recordings that a query set is made bad with, by kind."""
+    chosen = degradation_of(wildcards.query_set)
+    folder, files = degradation_folder(chosen["degradations"]), {}
+    for kind in experiment.recordings_of(config, chosen["degradations"]):
+        files[kind] = f"{folder}/test/{kind}.npy"
+        files[f"{kind}_table"] = f"{folder}/test/{kind}.csv"
+    return files
+
+
+def room_recordings():
+    """Packed rooms of the query sets that have any, without suffix, by query set."""
+    return {
+        query_set: f"{degradation_folder(chosen['degradations'])}/test/room"
+        for query_set, chosen in KNOWN_SETS.items()
+        if "room" in experiment.recordings_of(config, chosen["degradations"])
+    }
+
+
+def training_set(wildcards):
+    """Set of degradations of a model that is trained here."""
+    return experiment.model_set(config, MODEL_CONFIGS[wildcards.model])
+
+
+def training_model(wildcards):
+    """The model's configuration, kinds of degradation that its set lacks switched off."""
+    model = MODEL_CONFIGS[wildcards.model]
+    kinds = experiment.recordings_of(config, training_set(wildcards))
+    return model | {"degradation": experiment.switched(model["degradation"], kinds)}
+
+
+def training_recordings(wildcards):
+    """Input function: the recordings that a model's positives are made bad with."""
+    name = training_set(wildcards)
+    return expand(
+        f"{degradation_folder(name)}/train/{{kind}}.{{suffix}}",
+        kind=experiment.recordings_of(config, name),
+        suffix=["npy", "csv"],
     )
 
 

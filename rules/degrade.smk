@@ -28,15 +28,12 @@ checkpoint partition_tracks:
 
 rule degrade:
     input:
+        unpack(test_recordings),
         # ancient: a track that comes, goes or changes is a matter of the lists, and earlier ones keep their bytes
-        tracks=ancient(f"{DATA}/{{query_set}}/tracks.csv"),
-        list=f"{DATA}/{{query_set}}/partitions/{{n}}.csv",
-        noise=f"{DATA}/degradations/test/noise.npy",
-        noise_table=f"{DATA}/degradations/test/noise.csv",
-        room=f"{DATA}/degradations/test/room.npy",
-        room_table=f"{DATA}/degradations/test/room.csv",
-        microphone=f"{DATA}/degradations/test/microphone.npy",
-        microphone_table=f"{DATA}/degradations/test/microphone.csv",
+        tracks=lambda wildcards: ancient(
+            f"{DATA}/{asked_tracks(wildcards.query_set)}/tracks.csv"
+        ),
+        list=lambda wildcards: f"{DATA}/{asked_tracks(wildcards.query_set)}/partitions/{wildcards.n}.csv",
     output:
         table=f"{DATA}/{{query_set}}/degraded/{{n}}.csv",
     log:
@@ -53,22 +50,23 @@ rule degrade:
         version=[CODE["convert"], CODE["degrade"]],
         seed=config["seed"],
         data=lambda wildcards: DATA,
-        queries={
+        queries=lambda wildcards: {
             k: config["queries"][k]
-            for k in ("per_track", "seconds", "max_shift_seconds", "degradation")
-        },
+            for k in ("per_track", "seconds", "max_shift_seconds")
+        }
+        | {"degradation": degradation_of(wildcards.query_set)["degradation"]},
     script:
         "../workflow/scripts/degrade.py"
 
 
 rule queries:
     input:
-        lists=f"{DATA}/{{query_set}}/partitions",
+        lists=lambda wildcards: f"{DATA}/{asked_tracks(wildcards.query_set)}/partitions",
         tables=lambda wildcards: expand(
             f"{DATA}/{wildcards.query_set}/degraded/{{n}}.csv",
-            n=partition_lists(wildcards.query_set),
+            n=partition_lists(asked_tracks(wildcards.query_set)),
         ),
-        tracks=lambda wildcards: corpus_table(wildcards.query_set),
+        tracks=lambda wildcards: corpus_table(asked_tracks(wildcards.query_set)),
     output:
         provenance=f"{DATA}/{{query_set}}/provenance.csv",
         clean=update(f"{DATA}/{{query_set}}_clean/tracks.csv"),
@@ -85,7 +83,7 @@ rule queries:
         runtime=10,
     params:
         version=CODE["queries"],
-        listed=lambda wildcards: listed(wildcards.query_set),
+        listed=lambda wildcards: listed(asked_tracks(wildcards.query_set)),
         data=lambda wildcards: DATA,
     script:
         "../workflow/scripts/queries.py"

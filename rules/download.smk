@@ -8,7 +8,6 @@ STEPS    fetch with curl and check; unpack; list with roles. Archives and their 
 """
 
 from nmfp.datasets.sources import (
-    degradation_sets,
     describe_plan,
     find_table,
     music_sets,
@@ -29,23 +28,6 @@ RELEASED = {
     "nmfp-triplet": "weights_triplet",
     "nmfp-multiposcon": "weights_multiposcon",
 }
-
-
-def published_rows():
-    """Rows of the table that hold weights of this experiment's models.
-
-    Raises:
-        NmfpError: a model names a row that the table lacks.
-    """
-    names = []
-    for model in IMPORTED:
-        name = MODEL_CONFIGS[model]["entry"]
-        if name is not None and name not in SOURCES:
-            raise NmfpError(
-                f"config/models/{model}.yaml: entry: {name!r} is no row of {config['paths']['sources']}; correct one of them."
-            )
-        names += [] if name is None else [name]
-    return names
 
 
 def published_weights(wildcards):
@@ -75,7 +57,7 @@ try:
     SOURCES = read_sources(find_table(config["paths"]["sources"], workflow.basedir))
     if workflow.is_main_process and "identification" not in config:
         plan = describe_plan(
-            [*needed_rows(config["dataset"], SOURCES), *published_rows()],
+            needed_rows(config, MODEL_CONFIGS, SOURCES),
             SOURCES,
             DOWNLOADS,
         )
@@ -163,35 +145,32 @@ rule import_weights:
         "../workflow/scripts/import_weights.py"
 
 
-if config["dataset"]["source"] in ("fma", "archive"):
-
-    rule list_degradations:
-        input:
-            lambda wildcards: unpacked_sets(
-                DOWNLOADS,
-                SOURCES,
-                degradation_sets(config["dataset"], wildcards.degradation),
-            ),
-        output:
-            files=update(f"{DATA}/{{degradation}}/files.csv"),
-        log:
-            f"{LOGS}/list_degradations/{{degradation}}.log",
-        localrule: True
-        conda:
-            "../envs/cpu.yaml"
-        resources:
-            mem_mb=2000,
-            runtime=60,
-        params:
-            version=CODE["list_degradations"],
-            sets=lambda wildcards: degradation_sets(
-                config["dataset"], wildcards.degradation
-            ),
-            check_counts=config["dataset"]["fma"]["check_counts"],
-            downloads=lambda wildcards: DOWNLOADS,
-            table=config["paths"]["sources"],
-        script:
-            "../workflow/scripts/list_degradations.py"
+rule list_degradations:
+    input:
+        lambda wildcards: unpacked_sets(
+            DOWNLOADS, SOURCES, RECORDINGS[wildcards.collection]
+        ),
+    output:
+        files=update(f"{DATA}/{{collection}}/files.csv"),
+    log:
+        f"{LOGS}/list_degradations/{{collection}}.log",
+    wildcard_constraints:
+        collection=one_of(FETCHED_COLLECTIONS),
+    localrule: True
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        version=CODE["list_degradations"],
+        kind=lambda wildcards: kind_of(wildcards.collection),
+        sets=lambda wildcards: RECORDINGS[wildcards.collection],
+        check_counts=config["dataset"]["fma"]["check_counts"],
+        downloads=lambda wildcards: DOWNLOADS,
+        table=config["paths"]["sources"],
+    script:
+        "../workflow/scripts/list_degradations.py"
 
 
 if config["dataset"]["source"] == "fma":
@@ -216,11 +195,7 @@ if config["dataset"]["source"] == "fma":
             runtime=60,
         params:
             version=CODE["list_fma"],
-            fma={
-                key: value
-                for key, value in config["dataset"]["fma"].items()
-                if key != "degradations"
-            },
+            fma=config["dataset"]["fma"],
             downloads=lambda wildcards: DOWNLOADS,
             table=config["paths"]["sources"],
         script:

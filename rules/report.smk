@@ -1,7 +1,7 @@
 """Everything a reader wants to see, in one folder.
 
 INPUTS   evaluation/**/{hit_rates,analysis,recall}.csv, models/<model>/history.csv, query and database audio
-OUTPUTS  report/{hit_rates,accuracy,breakdowns,indexes,models,recall}.csv,
+OUTPUTS  report/{hit_rates,accuracy,breakdowns,cross_table,indexes,models,recall}.csv,
          report/{hit_rates,training,match,scores,det,breakdowns,recall}.svg,
          report/{tables,misses}.html; report.html by `snakemake --report`
 """
@@ -10,13 +10,13 @@ OUTPUTS  report/{hit_rates,accuracy,breakdowns,indexes,models,recall}.csv,
 rule report:
     input:
         hit_rates=expand(
-            f"{EVALUATION}/{{run}}/hit_rates.csv", run=evaluated_runs("queries")
+            f"{EVALUATION}/{{run}}/hit_rates.csv", run=evaluated_runs(KNOWN_CORPORA)
         ),
         analyses=expand(
-            f"{EVALUATION}/{{run}}/analysis.csv", run=evaluated_runs("queries")
+            f"{EVALUATION}/{{run}}/analysis.csv", run=evaluated_runs(KNOWN_CORPORA)
         ),
         unknown=expand(
-            f"{EVALUATION}/{{run}}/analysis.csv", run=evaluated_runs("unknown")
+            f"{EVALUATION}/{{run}}/analysis.csv", run=evaluated_runs(UNKNOWN_CORPORA)
         ),
         recalls=expand(
             f"{EVALUATION}/{{model}}/{{index}}/recall.csv",
@@ -33,10 +33,11 @@ rule report:
         databases=expand(
             f"{FINGERPRINTS}/{{model}}/database/database.json", model=config["models"]
         ),
-        provenance=f"{DATA}/queries/provenance.csv",
+        provenances=expand(f"{DATA}/{{query_set}}/provenance.csv", query_set=KNOWN_SETS),
         tracks=corpus_table("database"),
-        room=f"{DATA}/degradations/test/room.npy",
-        room_table=f"{DATA}/degradations/test/room.csv",
+        rooms=expand(
+            "{room}.{suffix}", room=room_recordings().values(), suffix=["npy", "csv"]
+        ),
         decisions=expand(f"{MODELS}/{{model}}/decision.json", model=config["models"]),
         calibrations=expand(
             f"{FINGERPRINTS}/{{model}}/database/calibration.json",
@@ -91,6 +92,12 @@ rule report:
             category="Hit rates",
             labels={"what": "hit rate by circumstance (table)"},
         ),
+        cross_table=report(
+            f"{REPORT}/cross_table.csv",
+            caption="../workflow/report/cross_table.rst",
+            category="Hit rates",
+            labels={"what": "models by query sets (table)"},
+        ),
         accuracy=report(
             f"{REPORT}/accuracy.csv",
             caption="../workflow/report/accuracy.rst",
@@ -144,8 +151,14 @@ rule report:
     params:
         version=CODE["report"],
         listed=lambda wildcards: listed("database"),
-        runs=evaluated_runs("queries"),
+        runs=evaluated_runs(KNOWN_CORPORA),
         models={model: MODEL_CONFIGS[model] for model in config["models"]},
+        trained_on={
+            model: experiment.model_set(config, MODEL_CONFIGS[model])
+            for model in TRAINED
+        },
+        asked_with={s: chosen["degradations"] for s, chosen in KNOWN_SETS.items()},
+        rooms=room_recordings(),
         seed=config["seed"],
         resamples=config["evaluation"]["resamples"],
         data=lambda wildcards: DATA,

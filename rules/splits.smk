@@ -64,14 +64,14 @@ rule pack_chunks:
 
 rule pack_degradations:
     input:
-        tracks=f"{DATA}/{{degradation}}/tracks.csv",
+        tracks=f"{DATA}/{{degradation}}{{of}}/tracks.csv",
     output:
-        train_audio=f"{DATA}/degradations/train/{{degradation}}.npy",
-        train_table=f"{DATA}/degradations/train/{{degradation}}.csv",
-        test_audio=f"{DATA}/degradations/test/{{degradation}}.npy",
-        test_table=f"{DATA}/degradations/test/{{degradation}}.csv",
+        train_audio=f"{DATA}/degradations{{of}}/train/{{degradation}}.npy",
+        train_table=f"{DATA}/degradations{{of}}/train/{{degradation}}.csv",
+        test_audio=f"{DATA}/degradations{{of}}/test/{{degradation}}.npy",
+        test_table=f"{DATA}/degradations{{of}}/test/{{degradation}}.csv",
     log:
-        f"{LOGS}/pack_degradations/{{degradation}}.log",
+        f"{LOGS}/pack_degradations/{{degradation}}{{of}}.log",
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -13,11 +13,7 @@ rule train:
         chunks=f"{DATA}/train/chunks.csv",
         validation=f"{DATA}/validation/audio.npy",
         validation_chunks=f"{DATA}/validation/chunks.csv",
-        degradations=expand(
-            f"{DATA}/degradations/train/{{degradation}}.{{suffix}}",
-            degradation=DEGRADATIONS,
-            suffix=["npy", "csv"],
-        ),
+        degradations=training_recordings,
     output:
         config=f"{MODELS}/{{model}}/config.yaml",
         info=f"{MODELS}/{{model}}/model.json",
@@ -47,8 +43,8 @@ rule train:
     params:
         version=CODE["train"],
         seed=config["seed"],
-        model=lambda wildcards: MODEL_CONFIGS[wildcards.model],
-        degradations=lambda wildcards: f"{DATA}/degradations/train",
+        model=training_model,
+        degradations=lambda wildcards: f"{degradation_folder(training_set(wildcards))}/train",
         work=f"{MODELS}/{{model}}/progress",
     script:
         "../workflow/scripts/train.py"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from nmfp import config as cfg
+from nmfp import experiment
 from nmfp.datasets.sources import needed_rows, read_sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +106,7 @@ def test_the_manual_gives_the_budget_of_the_whole_run():
     budget = (ROOT / "config/README.md").read_text().split("\n## The paper's run: disk and time\n")[1]
     sources = read_sources(ROOT / "config/sources.tsv")
     paper = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    rows = [sources[name] for name in needed_rows(paper["dataset"], sources)]
+    rows = [sources[name] for name in needed_rows(paper, cfg.load_models(paper["models"]), sources)]
     fetched = sum(row.bytes_about or 0 for row in rows) / 2**30
     told = int(re.search(r"about (\d+) GiB", budget)[1])
     assert fetched <= told < 1.01 * fetched
@@ -122,6 +123,28 @@ def test_the_manual_gives_the_budget_of_the_whole_run():
         (("dataset", "source"), "fmma", "dataset.source"),
         (("dataset", "failure_budget"), "1e-2", "write 1.0e-4"),
         (("queries", "degradation", "snr_db"), [10, 0], "snr_db"),
+        (
+            ("queries", "degradations"),
+            "nmpf",
+            "queries.degradations: 'nmpf' is no set of degradations; known are nmfp",
+        ),
+        (
+            ("queries", "sets"),
+            {"mine": {"degradations": "demo"}},
+            "queries.sets.mine.degradations: 'demo' is no set",
+        ),
+        (
+            ("queries", "sets"),
+            {"mine": {"degradation": {"snr_db": [5, 0]}}},
+            "queries.sets.mine.degradation.snr_db",
+        ),
+        (("queries", "sets"), {"my_own": {}}, "queries.sets"),
+        (
+            ("degradations", "folder"),
+            {"noise": None, "room": None, "microphone": None},
+            "degradations.folder: this name",
+        ),
+        (("degradations", "nafp", "room"), "/no/rooms", "degradations.nafp.room: /no/rooms is not a folder"),
         (("evaluation", "indexes"), ["flat"], "'flat'"),
         (("evaluation", "query_segments"), [60], "query_segments"),
         (("indexes", "ivfpq", "probe"), 3, "unknown key 'probe' in indexes.ivfpq"),
@@ -166,6 +189,31 @@ def test_a_model_is_trained_or_imported(tmp_path, text, sentence):
     with pytest.raises(cfg.ConfigError) as error:
         cfg.load_models(["mine"], tmp_path)
     assert sentence in str(error.value) and "config/models/mine.yaml" in str(error.value)
+
+
+def test_models_and_query_sets_name_their_degradations(paper):
+    paper["queries"]["sets"] = {
+        "nafp": {"degradations": "nafp"},
+        "clean": {"degradations": "clean"},
+        "loud": {"degradation": {"snr_db": [-5, 0]}},
+    }
+    config = cfg.validate_config(paper)
+    models = cfg.load_models(["nmfp-triplet", "nafp", "nmfp-triplet-published"])
+    cfg.check_models(config, models)
+    assert experiment.used_sets(config, models) == ["nmfp", "clean", "nafp"]
+    sets = experiment.query_sets(config)
+    assert list(sets) == ["queries", "queries-clean", "queries-loud", "queries-nafp"]
+    on = {
+        name: [kind for kind in experiment.KINDS if chosen["degradation"][kind]]
+        for name, chosen in sets.items()
+    }
+    assert on["queries"] == on["queries-loud"] == ["noise", "room", "microphone"]
+    assert on["queries-nafp"] == ["noise", "room"], "NAFP's rooms hold a microphone already"
+    assert on["queries-clean"] == []
+    assert sets["queries-loud"]["degradation"]["snr_db"] == [-5, 0]
+    assert [experiment.suffix(config, name) for name in ("nmfp", "nafp")] == ["", "-nafp"]
+    with pytest.raises(cfg.ConfigError, match="config/models/x.yaml: degradations: 'y' is no set"):
+        cfg.check_models(config, {"x": {"degradations": "y"}})
 
 
 def test_an_imported_model_has_no_training_keys(tmp_path):

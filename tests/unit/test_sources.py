@@ -10,8 +10,8 @@ TABLE = ROOT / "config/sources.tsv"
 
 
 @pytest.fixture
-def dataset():
-    return yaml.safe_load((ROOT / "config/config.yaml").read_text())["dataset"]
+def config():
+    return yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
 
 def test_shipped_table_says_what_the_publishers_say():
@@ -87,20 +87,32 @@ def test_mirrors_follow_the_address(tmp_path):
     assert src.read_sources(table)["a"].addresses == ("http://x/1", "http://y/1", "https://z/1")
 
 
-def test_needed_rows_follow_the_configuration(dataset):
+def test_needed_rows_follow_the_configuration(config):
     sources = src.read_sources(TABLE)
-    names = src.needed_rows(dataset, sources)
+    dataset, queries = config["dataset"], config["queries"]
+    trained = {"nmfp-triplet": {"loss": {}}}
+    names = src.needed_rows(config, trained, sources)
     assert {"fma_metadata", "fma_medium", "fma_full", "nafp_mini", "openair", "tut_development_8"} <= set(
         names
     )
     assert "fma_small" not in names and "nmfp_archive" not in names and len(names) == len(set(names))
     dataset["fma"] |= {f"{kind}_ids": "list.txt" for kind in ("training", "validation", "query")}
-    assert "nafp_mini" not in src.needed_rows(dataset, sources)
-    dataset["fma"]["degradations"] = "nafp"
-    assert {"nafp_mini", "microphones"} <= set(src.needed_rows(dataset, sources))
-    assert "openair" not in src.needed_rows(dataset, sources)
-    assert src.needed_rows(dataset | {"source": "archive"}, sources) == ["nmfp_archive"]
-    assert src.needed_rows(dataset | {"source": "demo"}, sources) == []
+    assert "nafp_mini" not in src.needed_rows(config, trained, sources)
+    both = src.needed_rows(config, trained | {"nafp": {"degradations": "nafp"}}, sources)
+    assert {"nafp_mini", "openair"} <= set(both)
+    queries["degradations"] = "nafp"
+    names = src.needed_rows(config, {"nafp": {"degradations": "nafp"}}, sources)
+    assert "nafp_mini" in names and not {"openair", "microphones"} & set(names), (
+        "a second microphone for NAFP"
+    )
+    queries["degradations"], dataset["source"] = None, "archive"
+    assert src.needed_rows(config, trained, sources) == ["nmfp_archive"]
+    released = {"released": {"weights": "published", "entry": "weights_triplet", "checkpoint": None}}
+    assert src.needed_rows(config, released, sources) == ["nmfp_archive", "weights_triplet"]
+    with pytest.raises(NmfpError, match=r"config/models/released.yaml: entry: 'weights_triplet' is no row"):
+        src.needed_rows(config, released, {"nmfp_archive": sources["nmfp_archive"]})
+    dataset["source"] = "demo"
+    assert src.needed_rows(config, trained, sources) == []
     with pytest.raises(NmfpError, match="no row whose set is 'tut_development'"):
         src.rows_of({"a": sources["openair"]}, "tut_development")
 

@@ -96,9 +96,13 @@ def test_nafp_degradations_are_a_second_set(server, tmp_path):
     everything = (*world.EXPECTED, "fma_metadata")
     table = world.write_sources(tmp_path / "sources.tsv", server, {}, placed=everything)
     config = world.write_config(
-        tmp_path / "nafp.yaml", table, downloads, experiment="nafp", dataset={"fma": {"degradations": "nafp"}}
+        tmp_path / "nafp.yaml",
+        table,
+        downloads,
+        experiment="nafp",
+        queries={"sets": {"nafp": {"degradations": "nafp"}}},
     )
-    targets = [f"results/nafp/data/{name}/files.csv" for name in ("noise", "room")]
+    targets = [f"results/nafp/data/{name}/files.csv" for name in ("noise-nafp", "room-nafp")]
     run = snakemake(tmp_path, *targets, configfile=config)
     assert run.returncode == 0, run.output[-6000:]
     noise, room = (read(tmp_path / target) for target in targets)

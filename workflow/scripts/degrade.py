@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nmfp.datasets.journal import Journal
 from nmfp.datasets.partitions import read_list
-from nmfp.datasets.queries import VARIANTS, Settings, make_queries, open_packed
+from nmfp.datasets.queries import NONE, VARIANTS, Settings, make_queries, open_packed
 from nmfp.files import digest, read_csv, script_log, sha256_file, write_csv
 from nmfp.segments import seconds_to_samples
 
@@ -24,12 +24,14 @@ def main(snakemake):
         )
         tracks = read_csv(inputs.tracks, ["id", "path", "samples", "sha256"])
         tracks = tracks[tracks["id"].isin(set(read_list(inputs.list, tracks)))]
-        sources = [path for name in DEGRADATIONS for path in (inputs[name], inputs[f"{name}_table"])]
+        kinds = [name for name in DEGRADATIONS if inputs.get(name)]
+        sources = [path for name in kinds for path in (inputs[name], inputs[f"{name}_table"])]
         key = digest("degrade", params.version, settings._asdict(), [sha256_file(path) for path in sources])
         rows = make_queries(
             tracks,
             {v: Path(params.data) / f"{wildcards.query_set}_{v}" / "audio" for v in VARIANTS},
-            {name: open_packed(inputs[name], inputs[f"{name}_table"]) for name in DEGRADATIONS},
+            dict.fromkeys(DEGRADATIONS, NONE)
+            | {name: open_packed(inputs[name], inputs[f"{name}_table"]) for name in kinds},
             settings,
             Journal(Path(snakemake.output.table).with_suffix(".done.jsonl"), key),
             snakemake.threads,

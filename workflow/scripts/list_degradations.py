@@ -13,7 +13,7 @@ HOME = Path(__file__).parents[2]
 
 def main(snakemake):
     with script_log(snakemake.log[0]):
-        params, degradation = snakemake.params, snakemake.wildcards.degradation
+        params, degradation = snakemake.params, snakemake.params.kind
         rows = []
         sources = read_sources(find_table(params.table, HOME))
         for name in params.sets:

@@ -108,7 +108,7 @@ def models_table(models: dict[str, dict], origins: dict[str, dict]) -> pd.DataFr
 
 
 def tables(
-    models, hit_rates, accuracies, divided, calibrations, indexes, recalls, validations
+    models, crossed, asked_with, hit_rates, accuracies, divided, calibrations, indexes, recalls, validations
 ) -> list[pages.Section]:
     """The sections of tables.html."""
     names = {
@@ -125,6 +125,17 @@ def tables(
             ["model", "weights", "from", "loss"],
         )
     ]
+    if len(asked_with) > 1:
+        told = ", ".join(f"{query_set} with {name}" for query_set, name in asked_with.items())
+        sections.append(
+            pages.Section(
+                "Models by query sets",
+                "Hit rates in [0, 1] of every model (trained on this set of degradations) on every query set. All sets "
+                f"are cut at the same places of the same tracks and made bad in another way: {told}.",
+                crossed,
+                ["model", "trained_on", "index", "criterion"],
+            )
+        )
     sections += [
         pages.Section(
             f"Models side by side: {names[criterion]}",
@@ -224,15 +235,36 @@ def index_growth(inputs) -> pd.DataFrame:
     return pd.DataFrame(grown, columns=GROWTH_COLUMNS)
 
 
-def query_groups(inputs) -> pd.DataFrame:
-    """Circumstances of every query."""
+def query_groups(provenance: str, room: str | None, samples: dict[str, int]) -> pd.DataFrame:
+    """Circumstances of every query of a set.
+
+    Args:
+        provenance: its provenance.csv.
+        room: its packed rooms without suffix; None where it has none.
+        samples: length of tracks by id.
+    """
     provenance = read_csv(
-        inputs.provenance, ["id", "track_id"], text=("id", "track_id", "noise_id", "room_id", "microphone_id")
+        provenance, ["id", "track_id"], text=("id", "track_id", "noise_id", "room_id", "microphone_id")
     )
-    rooms = read_csv(inputs.room_table, ["id", "start_sample", "samples"])
-    tracks = read_csv(inputs.tracks, ["id", "samples"])
-    decays = decay_times(np.load(inputs.room, mmap_mode="r"), rooms)
-    return describe_queries(provenance, decays, dict(zip(tracks["id"], tracks["samples"], strict=True)))
+    decays = {}
+    if room is not None:
+        table = read_csv(f"{room}.csv", ["id", "start_sample", "samples"])
+        decays = decay_times(np.load(f"{room}.npy", mmap_mode="r"), table)
+    return describe_queries(provenance, decays, samples)
+
+
+def cross_table(hit_rates: pd.DataFrame, trained_on: dict[str, str]) -> pd.DataFrame:
+    """Models by query sets: model, trained_on, index, criterion, query_seconds, and hit rates in a column a corpus.
+
+    Args:
+        hit_rates: hit_rates.csv of all runs.
+        trained_on: set of degradations by model; imported models are not in it.
+    """
+    keys = ["model", "index", "criterion", "query_seconds"]
+    wide = hit_rates.pivot_table(index=keys, columns="queries", values="hit_rate", sort=False)
+    wide = wide[list(dict.fromkeys(hit_rates["queries"]))].reset_index().rename_axis(columns=None)
+    wide.insert(1, "trained_on", wide["model"].map(trained_on).fillna(""))
+    return wide
 
 
 def main(snakemake):
@@ -244,6 +276,8 @@ def main(snakemake):
             [read_csv(path, COLUMNS, text=text) for path in inputs.hit_rates], ignore_index=True
         )
         write_csv(outputs.hit_rates, hit_rates)
+        crossed = cross_table(hit_rates, params.trained_on)
+        write_csv(outputs.cross_table, crossed)
         plots.save(plots.hit_rates_figure(hit_rates), outputs.hit_rates_figure)
 
         histories = {Path(p).parent.name: read_csv(p, ["epoch", "loss"], text=()) for p in inputs.histories}
@@ -259,9 +293,12 @@ def main(snakemake):
         runs = pd.DataFrame([run.split("/") for run in params.runs], columns=RUN)
         labels = plots.run_labels(runs)
         analyses = [read_analysis(path) for path in inputs.analyses]
-        unknown = dict(zip(labels, (read_analysis(path) for path in inputs.unknown), strict=True))
         known = dict(zip(labels, analyses, strict=True))
-        plots.save(plots.scores_figure(known, unknown), outputs.scores)
+        # music that is in no database is asked for as the first query set is, and as no further one
+        query_set = runs["queries"].str.split("_").str[0]
+        first_set = [label for label, name in zip(labels, query_set, strict=True) if name == "queries"]
+        unknown = dict(zip(first_set, (read_analysis(path) for path in inputs.unknown), strict=True))
+        plots.save(plots.scores_figure({k: known[k] for k in first_set}, unknown), outputs.scores)
         plots.save(match_figure(analyses), outputs.match)
 
         calibrations = {Path(path).parents[1].name: read_json(path) for path in inputs.calibrations}
@@ -280,8 +317,17 @@ def main(snakemake):
             curves[label] = tradeoff(known[label], unknown[label], chosen.to_dict(), params.seed)
         plots.save(plots_detail.det_figure(curves, operating), outputs.det)
 
-        groups = query_groups(inputs)
-        divided = by_run(runs, [breakdowns(a, groups, params.seed, params.resamples) for a in analyses])
+        tracks = read_csv(inputs.tracks, ["id", "samples"])
+        samples = dict(zip(tracks["id"], tracks["samples"], strict=True))
+        groups = {
+            (name := Path(path).parent.name): query_groups(path, params.rooms.get(name), samples)
+            for path in inputs.provenances
+        }
+        parts = [
+            breakdowns(analysis, groups[name], params.seed, params.resamples)
+            for analysis, name in zip(analyses, query_set, strict=True)
+        ]
+        divided = by_run(runs, parts)
         write_csv(outputs.breakdowns, divided)
         first = (divided[RUN] == runs.iloc[0].tolist()).all(axis=1)
         plots.save(plots_detail.breakdowns_figure(divided[first], labels[0]), outputs.breakdowns_figure)
@@ -301,7 +347,18 @@ def main(snakemake):
         plots.save(plots_detail.recall_figure(recalls), outputs.recall_figure)
         calibrated = by_run(runs[tested], list(operating.values()))
         validations = validation_table(histories)
-        sections = tables(models, hit_rates, accuracies, divided, calibrated, indexes, recalls, validations)
+        sections = tables(
+            models,
+            crossed,
+            params.asked_with,
+            hit_rates,
+            accuracies,
+            divided,
+            calibrated,
+            indexes,
+            recalls,
+            validations,
+        )
         write_text(outputs.tables, pages.tables_page(sections))
         misses = [describe_miss(answer) for _, answer in worst_misses(analyses[0]).iterrows()]
         write_text(outputs.misses, pages.misses_page(misses))

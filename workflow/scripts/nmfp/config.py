@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from nmfp import settings
+from nmfp import experiment, settings
 from nmfp.errors import NmfpError
 from nmfp.files import digest
 
@@ -71,11 +71,7 @@ def validate_config(config: dict) -> dict:
         if name not in config["indexes"]:
             known = ", ".join(config["indexes"])
             raise ConfigError(f"evaluation.indexes names {name!r}, which indexes does not define ({known}).")
-    low, high = config["queries"]["degradation"]["snr_db"]
-    if low > high:
-        raise ConfigError(
-            f"queries.degradation.snr_db: {low} is greater than {high}; write the lower bound first."
-        )
+    _check_degradations(config)
     longest = max(config["evaluation"]["query_segments"])
     if (longest + 1) / 2 > config["queries"]["seconds"]:
         raise ConfigError(
@@ -83,6 +79,45 @@ def validate_config(config: dict) -> dict:
             f" {config['queries']['seconds']} s (queries.seconds)."
         )
     return _in_order(config)
+
+
+def _check_degradations(config: dict) -> None:
+    """Sets of degradations and query sets.
+
+    Raises:
+        ConfigError: a reserved or unknown name, a folder that is none, a range that ends before it begins.
+    """
+    for name, kinds in config["degradations"].items():
+        if name in ("demo", "folder"):
+            raise ConfigError(f"degradations.{name}: this name has a meaning already; choose another.")
+        for kind, folder in kinds.items():
+            if isinstance(folder, str) and not Path(folder).is_dir():
+                raise ConfigError(f"degradations.{name}.{kind}: {folder} is not a folder; correct the path.")
+    queries = config["queries"]
+    sets = {"queries": queries} | {f"queries.sets.{name}": chosen for name, chosen in queries["sets"].items()}
+    for where, chosen in sets.items():
+        _check_set(config, chosen.get("degradations"), f"{where}.degradations")
+        low, high = chosen.get("degradation", {}).get("snr_db", (0, 0))
+        if low > high:
+            raise ConfigError(
+                f"{where}.degradation.snr_db: {low} is greater than {high}; write the lower bound first."
+            )
+
+
+def check_models(config: dict, models: dict[str, dict]) -> None:
+    """Hold the models against the experiment that they are part of.
+
+    Raises:
+        ConfigError: a model takes a set of degradations that the experiment does not know.
+    """
+    for name, model in models.items():
+        _check_set(config, model.get("degradations"), f"config/models/{name}.yaml: degradations")
+
+
+def _check_set(config: dict, name: str | None, where: str) -> None:
+    known = experiment.known_sets(config)
+    if name is not None and name not in known:
+        raise ConfigError(f"{where}: {name!r} is no set of degradations; known are {', '.join(known)}.")
 
 
 def _split_off_identification(config: dict) -> tuple[dict, dict]:
@@ -118,6 +153,9 @@ def _expand_home(config: dict) -> dict:
     config["paths"] = expanded(config["paths"], ("downloads", "sources"))
     for name, keys in (("folder", COLLECTIONS), ("fma", FMA_LISTS)):
         config["dataset"][name] = expanded(config["dataset"][name], keys)
+    for name, kinds in config["degradations"].items():
+        folders = tuple(kind for kind, origin in kinds.items() if isinstance(origin, str))
+        config["degradations"][name] = expanded(kinds, folders)
     return config
 
 

@@ -7,7 +7,10 @@ VARIANTS = ["clean", "clean_shifted", "degraded", "degraded_shifted"]
 
 
 class QueryCorpus(NamedTuple):
-    """A corpus that is searched for: `queries_degraded_shifted` is the variant degraded_shifted of the set queries."""
+    """A corpus that is searched for: `queries_degraded_shifted` is the variant degraded_shifted of the set queries.
+
+    Further sets of the same tracks are called `queries-<name>`.
+    """
 
     query_set: str
     variant: str
@@ -20,7 +23,7 @@ class QueryCorpus(NamedTuple):
             ValueError: it names no variant of a set of queries.
         """
         query_set, _, variant = name.partition("_")
-        if query_set not in QUERY_SETS or variant not in VARIANTS:
+        if query_set.partition("-")[0] not in QUERY_SETS or variant not in VARIANTS:
             raise ValueError(f"{name} is no variant of {' or '.join(QUERY_SETS)}")
         return cls(query_set, variant)
 

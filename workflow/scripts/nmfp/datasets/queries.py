@@ -39,6 +39,10 @@ class PackedRecordings(NamedTuple):
         return self.samples[self.starts[row] : self.starts[row] + self.lengths[row]]
 
 
+# a kind of degradation that a set does not hold
+NONE = PackedRecordings(np.empty(0, np.int16), [], [], [])
+
+
 class Settings(NamedTuple):
     """How queries are cut, in samples, and queries.degradation: switches, SNR range and its reference."""
 

@@ -6,12 +6,12 @@ unpacked into one folder. Adding a mirror is editing a row.
 
 import csv
 import dataclasses
-import itertools
 import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from nmfp import experiment
 from nmfp.errors import NmfpError
 
 COLUMNS = (
@@ -24,8 +24,6 @@ ARCHIVES = ("zip", "tar.xz")
 LARGER_DISK = "point paths.downloads to a larger disk (of `nmfp weights fetch`: NMFP_HOME)"
 # what each kind of experiment is made of, by set
 _FMA = ("fma_metadata", "fma_medium", "fma_full")
-_NOISE = ("tut_development", "tut_evaluation")
-_ROOMS = ("mit_survey", "openair", "aachen_air")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,32 +189,35 @@ def rows_of(sources: dict[str, Source], set_name: str) -> list[str]:
     return names
 
 
-def degradation_sets(dataset: dict, degradation: str) -> tuple[str, ...]:
-    """Sets that the noise, rooms or microphones of an experiment are taken from."""
-    if dataset["source"] == "archive":
-        return ("nmfp_archive",)
-    if degradation == "microphone":
-        return ("microphones",)
-    if dataset["fma"]["degradations"] == "nafp":
-        return ("nafp_mini",)
-    return _NOISE if degradation == "noise" else _ROOMS
-
-
 def music_sets(dataset: dict) -> tuple[str, ...]:
-    """Sets that the music of an experiment is taken from."""
+    """Sets that the music of an experiment is taken from; none where nothing is fetched."""
     if dataset["source"] == "archive":
         return ("nmfp_archive",)
+    if dataset["source"] != "fma":
+        return ()
     lists = [dataset["fma"][f"{kind}_ids"] for kind in ("training", "validation", "query")]
     return (*_FMA, "nafp_mini") if None in lists else _FMA
 
 
-def needed_rows(dataset: dict, sources: dict[str, Source]) -> list[str]:
-    """Names of the rows that an experiment with this `dataset` section fetches."""
-    if dataset["source"] not in ("fma", "archive"):
-        return []
-    degradations = (degradation_sets(dataset, d) for d in ("noise", "room", "microphone"))
-    sets = dict.fromkeys((*music_sets(dataset), *itertools.chain.from_iterable(degradations)))
-    return [name for set_name in sets for name in rows_of(sources, set_name)]
+def needed_rows(config: dict, models: dict[str, dict], sources: dict[str, Source]) -> list[str]:
+    """Names of the rows that an experiment with these models fetches.
+
+    Raises:
+        NmfpError: a model, a set of degradations or the music names what the table lacks.
+    """
+    sets = [*music_sets(config["dataset"])]
+    for name in experiment.used_sets(config, models):
+        for origin in experiment.recordings_of(config, name).values():
+            sets += origin if isinstance(origin, list) else []
+    names = [name for set_name in dict.fromkeys(sets) for name in rows_of(sources, set_name)]
+    for model, settings in models.items():
+        entry = settings.get("entry")
+        if entry is not None and entry not in sources:
+            raise NmfpError(
+                f"config/models/{model}.yaml: entry: {entry!r} is no row of the table paths.sources; correct one of them."
+            )
+        names += [] if entry is None else [entry]
+    return list(dict.fromkeys(names))
 
 
 def archive_path(downloads: str | Path, source: Source) -> Path:
