@@ -428,11 +428,11 @@ def test_what_an_ordinary_user_may_not_read_or_write(as_user):
 
 
 WRITERS = [
-    "database add songs.db clip.wav --threads 1",
-    "database remove songs.db *",
-    "database compact songs.db",
-    "database calibrate songs.db",
-    "database create begun clip.wav -m model",
+    "database add songs.db clip.wav --threads 1 --no-wait",
+    "database remove songs.db * --no-wait",
+    "database compact songs.db --no-wait",
+    "database calibrate songs.db --no-wait",
+    "database create begun clip.wav -m model --no-wait",
 ]
 
 

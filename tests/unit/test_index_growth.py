@@ -96,7 +96,7 @@ def test_the_report_advises_to_train_again_at_four_times_the_size(tmp_path):
         assert row[["trained_rows", "rows", "growth"]].tolist() == [100, rows, rows / 100]
         models = pd.DataFrame(columns=["model", "weights", "from", "loss"])
         others = [pd.DataFrame({"order": []})] * 3
-        sections = report.tables(models, HIT_RATES, *others, table, table[:0], table[:0])
+        sections = report.tables(models, table[:0], {}, HIT_RATES, *others, table, table[:0], table[:0])
         html = pages.tables_page(sections)
         assert ("grown from 100 to 400" in html) == advised
         assert (f"--forcerun {trained.with_suffix('.faiss')} " in row["advice"]) == advised
