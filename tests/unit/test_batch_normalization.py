@@ -73,7 +73,8 @@ def published_arrays(seed=0):
 def checkpoint(tmp_path, monkeypatch):
     arrays = published_arrays()
     (tmp_path / "config.yaml").write_text(CONFIG)
-    monkeypatch.setattr(published, "_read_arrays", lambda folder: arrays)
+    (tmp_path / "ckpt-1.index").touch()
+    monkeypatch.setattr(published, "_read_arrays", lambda prefix: arrays)
     return arrays, tmp_path
 
 
