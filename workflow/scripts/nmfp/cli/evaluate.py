@@ -49,7 +49,7 @@ def add_parser(commands) -> None:
         type=positive,
         default=7,
         metavar="N",
-        help="begin a sequence at every so manyth fingerprint of a query (default: 7, the paper's)",
+        help="fingerprints of a query from one sequence to the next (default: 7, as in the paper)",
     )
     command.add_argument(
         "--candidates",

@@ -62,7 +62,7 @@ class DivideAndEncode(keras.layers.Layer):
             self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **statistic)
 
     def call(self, features, training=False):
-        """See the class."""
+        """Features (B, F) float32 to embeddings (B, slices) float32, not normalised."""
         slices = ops.reshape(features, (-1, self.slices, features.shape[-1] // self.slices))
         hidden = ops.elu(ops.einsum("bnw,nwu->bnu", slices, self.kernel_in) + self.bias_in)
         centred, variance = self._moments(ops.cast(hidden, "float32"), training)
@@ -104,7 +104,7 @@ class UnitLength(keras.layers.Layer):
         super().__init__(**kwargs)
 
     def call(self, vectors):
-        """See the class; a zero vector stays zero."""
+        """Vectors (B, D) to float32 vectors of length one; a zero vector stays zero."""
         vectors = ops.cast(vectors, "float32")
         return vectors * ops.rsqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1, keepdims=True), 1e-12))
 
@@ -127,7 +127,7 @@ class ElementNormalization(keras.layers.LayerNormalization):
         super().__init__(**kwargs)
 
     def call(self, inputs, training=False):
-        """See the class."""
+        """Planes (B, F, T, C) to normalised planes of the same shape; training and inference compute the same."""
         if not (training and _plain_tensorflow_cpu()) or self.compute_dtype != "float32":
             return super().call(inputs)
         shape = inputs.shape[1:]
