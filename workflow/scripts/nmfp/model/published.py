@@ -9,7 +9,6 @@ import yaml
 
 from nmfp.errors import NmfpError
 from nmfp.model.folder import MODEL_FILES, WEIGHTS, read_model
-from nmfp.model.melspectrogram import FRAME_HOP_SAMPLES, WINDOW_SAMPLES
 from nmfp.segments import SAMPLE_RATE, SEGMENT_SAMPLES
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -176,6 +175,11 @@ def _read_arrays(prefix: str) -> dict[str, np.ndarray]:
 
 def _read_config(path: Path) -> tuple[dict, int, str]:
     """Front end, embedding size and normalisation of a published config.yaml."""
+    from nmfp.model.melspectrogram import (
+        FRAME_HOP_SAMPLES,
+        WINDOW_SAMPLES,
+    )  # needs Keras; a model folder does not
+
     try:
         model = yaml.safe_load(path.read_text(encoding="utf-8"))["MODEL"]
         audio, spectrogram, architecture = model["AUDIO"], model["INPUT"], model["ARCHITECTURE"]
