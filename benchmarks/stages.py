@@ -50,6 +50,7 @@ UNITS = {
     "search": "queries",
     "search_shard": "queries",
     "recall": "segments",
+    "learn_decision": "queries",
 }
 LOGGED = PROCESSOR_TIME.replace("%.2f", r"([\d.]+)")
 EXTRAPOLATED = ("convert", "extract", "merge", "fill_index")
@@ -155,6 +156,10 @@ def units_and_files(experiment: Path, stage: str, *wildcards: str) -> tuple[floa
         case "recall":
             table = experiment / "evaluation" / folder / "recall.csv"
             return int(pd.read_csv(table)["segments"].iloc[0]), [table]
+        case "learn_decision":
+            provenances = [data / query_set / "provenance.csv" for query_set in ("queries", "unknown")]
+            decision = experiment / "models" / folder / "decision.json"
+            return sum(len(pd.read_csv(path)) for path in provenances), [decision]
     raise SystemExit(f"benchmarks/stages.py does not know what rule {stage} works through: add it there.")
 
 
