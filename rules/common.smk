@@ -20,6 +20,7 @@ from snakemake.logging import logger
 from nmfp import experiment
 from nmfp.datasets.corpora import QUERY_SETS, VARIANTS, QueryCorpus
 from nmfp.datasets.partitions import in_order
+from nmfp.datasets.sources import set_folder
 from nmfp.files import sha256_file
 from nmfp.search.gpu_form import gpu_form
 
@@ -246,6 +247,29 @@ def shard_neighbours(suffix):
         )
 
     return names
+
+
+def published_weights(wildcards):
+    """Input function: the receipt of a model's published weights; nothing where they lie on this disk already."""
+    name = MODEL_CONFIGS[wildcards.model]["entry"]
+    return [] if name is None else [f"{RECEIPTS}/{name}.unpacked.json"]
+
+
+def weights_source(wildcards):
+    """Where the weights to import lie."""
+    model = MODEL_CONFIGS[wildcards.model]
+    if model["entry"] is None:
+        return model["weights"]
+    return str(set_folder(DOWNLOADS, SOURCES[model["entry"]].set))
+
+
+def weights_state(wildcards):
+    """A digest of the files of weights that lie on this disk already; None of published ones."""
+    model = MODEL_CONFIGS[wildcards.model]
+    if model["entry"] is not None:
+        return None
+    path = Path(model["weights"])
+    return folder_state(str(path if path.is_dir() else path.parent))
 
 
 def whole_index(suffix):

@@ -13,7 +13,6 @@ from nmfp.datasets.sources import (
     music_sets,
     needed_rows,
     read_sources,
-    set_folder,
     unpacked_sets,
 )
 from nmfp.errors import NmfpError
@@ -28,30 +27,6 @@ RELEASED = {
     "nmfp-triplet": "weights_triplet",
     "nmfp-multiposcon": "weights_multiposcon",
 }
-
-
-def published_weights(wildcards):
-    """Input function: the receipt of a model's published weights; nothing where they lie on this disk already."""
-    name = MODEL_CONFIGS[wildcards.model]["entry"]
-    return [] if name is None else [f"{RECEIPTS}/{name}.unpacked.json"]
-
-
-def weights_source(wildcards):
-    """Where the weights to import lie."""
-    model = MODEL_CONFIGS[wildcards.model]
-    if model["entry"] is None:
-        return model["weights"]
-    return str(set_folder(DOWNLOADS, SOURCES[model["entry"]].set))
-
-
-def weights_state(wildcards):
-    """A digest of the files of weights that lie on this disk already; None of published ones."""
-    model = MODEL_CONFIGS[wildcards.model]
-    if model["entry"] is not None:
-        return None
-    path = Path(model["weights"])
-    return folder_state(str(path if path.is_dir() else path.parent))
-
 
 try:
     SOURCES = read_sources(find_table(config["paths"]["sources"], workflow.basedir))
