@@ -5,7 +5,7 @@ from importlib import metadata
 
 import numpy as np
 from nmfp import __version__
-from nmfp.report.pages import tables_page
+from nmfp.report.pages import Section, tables_page
 from nmfp.report.versions import versions
 
 
@@ -18,5 +18,5 @@ def test_everything_that_computes_has_its_version():
     assert any(name.startswith("tensorflow") for name in found) and any(n.startswith("faiss-") for n in found)
     assert ("SoX" in found) == bool(shutil.which("sox"))
     assert (table["version"] != "").all() and table["component"].is_unique
-    page = tables_page([("Made with", "Versions.", table, ["component", "version"])])
+    page = tables_page([Section("Made with", "Versions.", table, ["component", "version"])])
     assert metadata.version("keras") in page
