@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 from nmfp.datasets.conversion import convert_batch
 from nmfp.datasets.journal import Journal
-from nmfp.datasets.queries import VARIANTS, Recordings, Settings, make_queries
+from nmfp.datasets.queries import VARIANTS, PackedRecordings, Settings, make_queries
 from nmfp.audio.wav import read_wav
 from nmfp.files import write_csv
 
@@ -32,7 +32,7 @@ if __name__ == "__main__":
     print("started", flush=True)
     tracks = convert_batch(files, out / "audio", Journal(out / "convert.jsonl", "k"), False, 2, "convert")
     noise = read_wav(tracks["path"][0])
-    recordings = Recordings(noise, ["n"], [0], [len(noise)])
+    recordings = PackedRecordings(noise, ["n"], [0], [len(noise)])
     three = {name: recordings for name in ("noise", "room", "microphone")}
     switches = {"snr_db": [0, 10], "snr_reference": "excerpt", "noise": True, "room": True, "microphone": True}
     folders = {variant: out / variant for variant in VARIANTS}
